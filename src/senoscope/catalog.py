@@ -1,0 +1,90 @@
+"""Catalogs: TOML files beside the code they list, read without importing that code.
+
+Each table of ``catalog.toml`` is one row: its key is the name, ``title`` says what it is in one line,
+``entry`` is the ``module:name`` that makes it, and every other key is a fact about it (licence, citation,
+sizes, ...).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+from senoscope.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a catalog. ``facts`` holds TOML values: text, numbers, booleans, lists and tables."""
+
+    name: str
+    title: str
+    entry: str
+    facts: Mapping[str, Any]
+
+    def text(self, key: str) -> str:
+        """A fact as text, empty where the row does not say."""
+        return str(self.facts.get(key, ""))
+
+    def resolve(self) -> Any:
+        """The object behind ``entry``; this is what imports the code."""
+        return resolve(self.entry)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as plain JSON-able values."""
+        return {"name": self.name, "title": self.title, "entry": self.entry, **self.facts}
+
+
+def load(package: str) -> dict[str, Row]:
+    """Rows of ``catalog.toml`` beside a package such as ``"senoscope.data"``, in the file's order.
+
+    The package itself is not imported. Raises ``ConfigError`` for a missing file, bad TOML or an incomplete
+    row.
+    """
+    parent, _, child = package.rpartition(".")
+    source = resources.files(parent or package)
+    source = source / child / "catalog.toml" if parent else source / "catalog.toml"
+    try:
+        tables = tomllib.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{package} has no catalog.toml", fix="reinstall senoscope") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{package}/catalog.toml is not valid TOML: {error}") from error
+    return {name: _row(package, name, table) for name, table in tables.items()}
+
+
+def _row(package: str, name: str, table: Any) -> Row:
+    facts = dict(table) if isinstance(table, dict) else {}
+    title, entry = facts.pop("title", None), facts.pop("entry", None)
+    if not isinstance(title, str) or not isinstance(entry, str) or entry.count(":") != 1:
+        raise ConfigError(
+            f"row '{name}' of {package}/catalog.toml is incomplete",
+            expected="a table with title and entry = 'module:name'",
+        )
+    return Row(name, title, entry, MappingProxyType(facts))
+
+
+def resolve(entry: str) -> Any:
+    """Import ``"module:name"`` and return the object. Raises ``ConfigError`` if there is no such thing.
+
+    An ``ImportError`` of something the module itself needs is passed on: it names what is not installed.
+    """
+    module, _, name = entry.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (AttributeError, ModuleNotFoundError) as error:
+        if isinstance(error, ModuleNotFoundError) and not module.startswith(str(error.name)):
+            raise
+        raise ConfigError(f"catalog entry '{entry}' does not exist", expected="module:name") from error
+
+
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """Up to three of ``names`` that look like ``name``, best first, whatever the case."""
+    known = {candidate.casefold(): candidate for candidate in names}
+    return [known[match] for match in difflib.get_close_matches(name.casefold(), known, n=3, cutoff=0.5)]
