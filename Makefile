@@ -1,0 +1,73 @@
+# Everything a developer runs. `make demo` and `make test` share one environment, .venv: the first fills it
+# with the light install (no torch), the second completes it with the extras.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo test lint docs bench constraints clean help
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# One thread per process: pytest already runs two processes.
+SINGLE := env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+JOBS ?= 2
+
+help:
+	@echo 'make demo         light install, a few simulated exams, demo/report.html'
+	@echo 'make test         complete install; lint, types, import rules, tests'
+	@echo 'make lint         ruff, mypy and the import rules only'
+	@echo 'make docs         write the generated pages, tables and pictures again'
+	@echo 'make bench        measure speeds again (docs/results/)'
+	@echo 'make constraints  freeze the versions of .venv in constraints.txt'
+	@echo 'make clean        remove what can be made again, except .venv'
+
+demo: .venv/.light
+	$(BIN)/senoscope demo --out demo
+
+test: lint
+	$(SINGLE) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lint: .venv/.full
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: .venv/.full
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_pictures.py
+
+bench: .venv/.full
+	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+constraints: .venv/.full
+	{ echo '# Versions that are tested together; written by `make constraints`.'; \
+	  $(PIP) freeze --all --exclude-editable --exclude senoscope --exclude pip; } > constraints.new
+	mv constraints.new constraints.txt
+
+.venv/bin/python:
+	@found=; for name in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then found=$$name; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo 'Error: no Python 3.11 or newer with the venv module was found.' >&2; \
+	  echo '  Fix: install one (Debian and Ubuntu: apt-get install python3-venv), or name it: make PYTHON=/path/to/python3.12 ...' >&2; \
+	  exit 1; \
+	fi; \
+	echo "Setting up .venv with $$("$$found" -V)"; "$$found" -m venv .venv
+
+.venv/.light: pyproject.toml constraints.txt | .venv/bin/python
+	@echo 'Installing the analysing part (no torch)'
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.full: .venv/.light
+	@echo 'Completing the installation with the extras train and dev'
+	@$(PIP) install --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+clean:
+	rm -rf demo dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
