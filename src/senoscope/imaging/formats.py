@@ -1,0 +1,166 @@
+"""What a file really is, told from its first bytes, and whether all of it is there.
+
+Structure is checked here, without decoding, because a decoder may fill what is missing with grey.
+Sources: PNG (W3C Recommendation, 3rd edition, chapter 5), JPEG (ITU-T T.81, Annex B).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from pathlib import PurePath
+
+from senoscope.errors import ImageError
+
+EXTENSIONS: dict[str, frozenset[str]] = {
+    "PNG": frozenset({".png"}),
+    "JPEG": frozenset({".jpg", ".jpeg", ".jpe", ".jfif"}),
+    "TIFF": frozenset({".tif", ".tiff"}),
+    "BMP": frozenset({".bmp", ".dib"}),
+    "PNM": frozenset({".pgm", ".ppm", ".pbm", ".pnm"}),
+    "DICOM": frozenset({".dcm", ".dicom", ".dic", ".ima", ""}),
+}
+"""Formats that are read, and the file-name endings each may have."""
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"BM", "BMP"),
+)
+
+# Things people do hand over, each with what to do about it.
+_KNOWN: tuple[tuple[bytes, str, str], ...] = (
+    (b"GIF8", "a GIF", "export the frame to analyse as PNG"),
+    (b"%PDF", "a PDF document", "export the picture inside it as PNG"),
+    (b"PK\x03\x04", "a ZIP archive", "unpack it and give its images"),
+    (b"\x1f\x8b", "a gzip archive", "unpack it and give its images"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 file", "convert it to PNG or TIFF without loss"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 file", "convert it to PNG or TIFF without loss"),
+    (b"\x1aE\xdf\xa3", "a video", "export the frame to analyse as PNG"),
+)
+
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_MARKUP = re.compile(rb"\s*(<\?xml|<svg|<!doctype|<html|<!--)", re.IGNORECASE)
+
+
+def sniff(data: bytes, source: str) -> str:
+    """The format of a file's bytes, a key of ``EXTENSIONS``; raises ``ImageError`` for anything else."""
+    if not data:
+        raise ImageError(f"{source} is empty (0 bytes)", expected="an image", fix="copy or export it again")
+    for magic, kind in _MAGIC:
+        if data.startswith(magic):
+            return kind
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    if re.match(rb"P[1-6][\s#]", data):
+        return "PNM"
+    raise ImageError(
+        f"{source} is {_describe(data)}",
+        expected="a PNG, JPEG, TIFF, BMP, PGM, PPM or DICOM file",
+        fix=_advice(data),
+    )
+
+
+def check_preamble(data: bytes, source: str) -> None:
+    """Refuse a DICOM file whose 128 free bytes make it a program or a script as well."""
+    preamble = data[:128]
+    if preamble.startswith((b"MZ", b"\x7fELF", b"#!", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")):
+        raise ImageError(
+            f"{source} is a DICOM file that can also be run as a program",
+            expected="a preamble of zeros or a TIFF header",
+            fix="treat the file as hostile; fetch the image again from the archive",
+        )
+
+
+def extension_note(kind: str, name: str) -> str | None:
+    """A note when a file's name says one format and its bytes another."""
+    suffix = PurePath(name).suffix.lower()
+    if suffix in EXTENSIONS[kind] or not any(suffix in known for known in EXTENSIONS.values() if suffix):
+        return None
+    return f"named {suffix} but holds {kind}: read as {kind}"
+
+
+def check_complete(kind: str, data: bytes, source: str) -> None:
+    """Raise ``ImageError`` if a PNG or JPEG ends early, goes on animated, or fails its checksums."""
+    if kind == "PNG":
+        _check_png(data, source)
+    elif kind == "JPEG":
+        _check_jpeg(data, source)
+
+
+def _check_png(data: bytes, source: str) -> None:
+    position = 8
+    while position + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        name = data[position + 4 : position + 8]
+        end = position + 12 + length
+        if end > len(data):
+            break
+        if name == b"acTL":
+            raise ImageError(
+                f"{source} is an animated PNG", expected="a still", fix="export one frame as PNG"
+            )
+        (checksum,) = struct.unpack_from(">I", data, end - 4)
+        # A damaged comment costs nothing; damaged pixels (critical chunks: upper-case first letter) do.
+        if name[:1].isupper() and zlib.crc32(memoryview(data)[position + 4 : end - 4]) != checksum:
+            raise _damaged(source, f"the checksum of its {name.decode('ascii', 'replace')} part is wrong")
+        if name == b"IEND":
+            return
+        position = end
+    raise _truncated(source)
+
+
+def _check_jpeg(data: bytes, source: str) -> None:
+    """Walk the segments; entropy-coded data runs to the next real marker; the last one must be EOI."""
+    position, scans = 2, 0
+    while found := _MARKER.search(data, position):
+        marker, position = found.group(1)[0], found.end()
+        if marker == 0xD9:
+            if scans == 0:
+                raise _damaged(source, "it holds no picture")
+            return
+        if marker in (0x01, 0xD8):
+            continue
+        if position + 2 > len(data):
+            break
+        if marker == 0xDA:
+            scans += 1
+        position += struct.unpack_from(">H", data, position)[0]
+    raise _truncated(source)
+
+
+def _truncated(source: str) -> ImageError:
+    return ImageError(
+        f"{source} is cut short: its end is missing",
+        expected="a complete file; the missing part is never filled in",
+        fix="copy or download it again",
+    )
+
+
+def _damaged(source: str, why: str) -> ImageError:
+    return ImageError(f"{source} is damaged: {why}", expected="an intact file", fix="copy or export it again")
+
+
+def _describe(data: bytes) -> str:
+    for magic, what, _ in _KNOWN:
+        if data.startswith(magic):
+            return what
+    if _MARKUP.match(data[:512].removeprefix(b"\xef\xbb\xbf")):
+        return "a text document (SVG, HTML or XML)"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "a WebP picture"
+    if data[4:8] == b"ftyp":
+        return "a video or HEIC picture"
+    return "in no format that is read here"
+
+
+def _advice(data: bytes) -> str:
+    for magic, _, advice in _KNOWN:
+        if data.startswith(magic):
+            return advice
+    return "export the image as PNG; a DICOM file must have its 128-byte preamble and DICM mark"
