@@ -7,6 +7,7 @@ Maps are built on a beam grid (see ``_acoustics``). Echo levels are dB against g
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -64,36 +65,39 @@ def _layers(rng: np.random.Generator, grid: Grid) -> Layers:
 def mosaic(rng: np.random.Generator, grid: Grid, bend: FloatArray, size: tuple[float, float]) -> Mosaic:
     """Voronoi lobules about ``size`` mm (depth, lateral), their walls bent by ``bend`` mm."""
     step = (max(1, grid.shape[0] // 128), max(1, grid.shape[1] // 96))
-    z = (grid.z[:: step[0]] + bend[:: step[0], :: step[1]]) / size[0]
-    x = np.broadcast_to(
-        np.linspace(-grid.width / 2, grid.width / 2, grid.shape[1], dtype=np.float32)[None, :: step[1]], z.shape
-    ) / size[1]
-    low = np.array([-1.0, -grid.width / 2 / size[1] - 1])
-    high = np.array([grid.depth / size[0] + 1, grid.width / 2 / size[1] + 1])
-    count = min(160, max(4, int(np.prod(high - low))))
-    seeds = rng.uniform(low, high, (count, 2)).astype(np.float32)
-    squared = (z[..., None] - seeds[:, 0]) ** 2 + (x[..., None] - seeds[:, 1]) ** 2
-    order = np.argpartition(squared, 1, axis=2)[..., :2]
-    near = np.sqrt(np.take_along_axis(squared, order, axis=2))
-    wall = (near[..., 1] - near[..., 0]) * 0.5
-    apart = seeds[order[..., 1]] - seeds[order[..., 0]]
-    apart = apart / np.array(size, np.float32)
-    facing = np.abs(apart[..., 0]) / np.maximum(np.hypot(apart[..., 0], apart[..., 1]), 1e-6)
-    level = rng.random(count, dtype=np.float32)[order[..., 0]]
-    return Mosaic(*(_enlarge(part.astype(np.float32), grid.shape, step) for part in (wall * size[0], level, facing)))
+    ripple = field(rng, grid, (2.2, 2.2)) * np.float32(0.12 * size[0])
+    line = np.linspace(-grid.width / 2, grid.width / 2, grid.shape[1], dtype=np.float32)[None, :]
+    z = ((grid.z + bend + ripple)[:: step[0], :: step[1]]) / np.float32(size[0])
+    x = ((line + 1.5 * ripple[::-1])[:: step[0], :: step[1]]) / np.float32(size[1])
+    half = grid.width / 2 / size[1] + 1
+    count = int(np.clip((grid.depth / size[0] + 2) * 2 * half, 4, 160))
+    places = rng.uniform((-1, -half), (grid.depth / size[0] + 1, half), (count, 2)).astype(np.float32)
+    nearest = np.full(z.shape, np.inf, np.float32)
+    second = nearest.copy()
+    owner = np.zeros(z.shape, np.int32)
+    for number, (down, across) in enumerate(places):
+        distance = (z - down) ** 2 + (x - across) ** 2
+        np.copyto(owner, number, where=distance < nearest)
+        second = np.minimum(second, np.maximum(nearest, distance))
+        nearest = np.minimum(nearest, distance)
+    wall = (np.sqrt(second) - np.sqrt(nearest)) * np.float32(0.5 * size[0])
+    down, across = np.gradient(wall, step[0] * grid.dz, step[1] * grid.dx)
+    facing = np.abs(down) / (np.hypot(down, across) + np.float32(1e-3))
+    level = rng.random(count, dtype=np.float32)[owner]
+    return Mosaic(*(_enlarge(part, grid.shape, step) for part in (wall, level, facing)))
 
 
 def _enlarge(coarse: FloatArray, shape: tuple[int, int], step: tuple[int, int]) -> FloatArray:
     """Linear interpolation of every ``step``-th sample back to ``shape``."""
-    return _between(_between(coarse, shape[0], step[0]).T, shape[1], step[1]).T
+    rows = _hat_basis(shape[0], coarse.shape[0], step[0])
+    columns = _hat_basis(shape[1], coarse.shape[1], step[1])
+    return rows @ coarse @ columns.T
 
 
-def _between(coarse: FloatArray, count: int, step: int) -> FloatArray:
-    place = np.arange(count, dtype=np.float32) / step
-    low = np.minimum(place.astype(int), coarse.shape[0] - 1)
-    high = np.minimum(low + 1, coarse.shape[0] - 1)
-    share = (place - low)[:, None]
-    return (coarse[low] * (1 - share) + coarse[high] * share).astype(np.float32)
+@lru_cache(maxsize=32)
+def _hat_basis(count: int, knots: int, step: int) -> FloatArray:
+    place = np.minimum(np.arange(count) / step, knots - 1)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots)[None, :])).astype(np.float32)
 
 
 def _ridge(distance: FloatArray, width: float) -> FloatArray:
@@ -105,11 +109,11 @@ def _fat(rng: np.random.Generator, grid: Grid, bend: FloatArray) -> tuple[FloatA
     lobules = mosaic(rng, grid, bend * 1.5, (rng.uniform(3.5, 7), rng.uniform(7, 14)))
     base = np.float32(rng.uniform(-15, -10))
     echo = base + 2.5 * (lobules.level - 0.5) + 1.2 * field(rng, grid, (1.2, 2.5))
-    patchy = np.clip(0.6 + 0.6 * field(rng, grid, (4, 5)), 0, 1.6)
-    septa = _ridge(lobules.wall, 0.16) * patchy
-    mirror = septa * (0.15 + lobules.facing**2) * np.float32(rng.uniform(0.5, 1.3))
-    strands = np.clip(field(rng, grid, (0.5, 2.2)) - 1.6, 0, 2)
-    mirror += 0.45 * strands
+    patchy = np.clip(0.35 + 0.6 * field(rng, grid, (3, 3)), 0, 1.6)
+    septa = _ridge(lobules.wall, 0.1) * patchy
+    mirror = septa * (0.1 + lobules.facing**2) * np.float32(rng.uniform(0.6, 1.8))
+    strands = np.clip(_bent(field(rng, grid, (0.35, rng.uniform(1.5, 3))), grid, 2 * bend) - 1.5, 0, 2)
+    mirror += np.float32(rng.uniform(0.1, 0.9)) * strands
     return echo.astype(np.float32), mirror, (0.5 + 1.0 * septa).astype(np.float32)
 
 
@@ -121,18 +125,18 @@ def _gland(
     inside = (grid.z > layers.fat) & (grid.z < layers.gland)
     islands = mosaic(rng, grid, bend * 2, (rng.uniform(1.6, 3.2), rng.uniform(5, 11)))
     fatty = islands.level < rng.uniform(0.05, 0.55)
-    fibres = _bent(field(rng, grid, (0.45, rng.uniform(2.5, 4.5))), grid, bend * 1.5)
+    fibres = _bent(field(rng, grid, (0.38, rng.uniform(1.8, 4.5))), grid, bend * 2)
     clouds = field(rng, grid, (5, 6))
     bright = 1.5 * clouds + rng.uniform(2.5, 4.5) * fibres
     dull = echo + 2 + 1.5 * fibres
     core = np.clip(islands.wall / np.float32(0.5), 0, 1)  # islands have soft sides
     level = np.where(fatty, bright + (dull - bright) * core, bright)
     echo[inside] = level[inside]
-    walls = _ridge(islands.wall, 0.14) * islands.facing * np.clip(0.5 + 0.5 * clouds, 0, 1.4)
-    lines = (walls + 0.5 * np.clip(fibres - 1.3, 0, 2)) * np.float32(rng.uniform(0.6, 1.5))
+    walls = _ridge(islands.wall, 0.12) * islands.facing * np.clip(0.4 + 0.6 * clouds, 0, 1.4)
+    lines = (0.7 * walls + 0.8 * np.clip(fibres - 1.2, 0, 2)) * np.float32(rng.uniform(0.5, 1.8))
     mirror[inside] = lines[inside]
     loss[inside] = np.where(fatty, np.float32(0.55), np.float32(0.72) + 0.4 * walls)[inside]
-    edge = _ridge(grid.z - layers.fat, 0.18) * np.clip(0.7 + 0.6 * curve(rng, grid, 4), 0, 2)
+    edge = _ridge(grid.z - layers.fat, 0.12) * np.clip(0.3 + 0.6 * curve(rng, grid, 4), 0, 2)
     mirror += edge * np.float32(rng.uniform(0.5, 1.4))
     if rng.random() < 0.35:
         _ducts(rng, grid, layers, echo, mirror)
@@ -157,12 +161,12 @@ def _muscle(
     inside = grid.z > layers.muscle
     striae = _bent(field(rng, grid, (0.55, rng.uniform(5, 9))), grid, layers.muscle + 0.5 * bend)
     echo[inside] = (np.float32(rng.uniform(-17, -11)) + 3.5 * striae)[inside]
-    mirror[inside] = (0.6 * np.clip(striae - 1.0, 0, 2))[inside]
+    mirror[inside] = (0.9 * np.clip(striae - 1.0, 0, 2))[inside]
     loss[inside] = 0.9
-    fascia = _ridge(grid.z - layers.muscle, 0.2) * np.clip(0.8 + 0.6 * curve(rng, grid, 5), 0.1, 2)
+    fascia = _ridge(grid.z - layers.muscle, 0.14) * np.clip(0.8 + 0.6 * curve(rng, grid, 5), 0.1, 2)
     mirror += fascia * np.float32(rng.uniform(0.6, 1.6))
     below = grid.z > layers.chest
-    wall = _ridge(grid.z - layers.chest, 0.3) * np.clip(0.8 + 0.5 * curve(rng, grid, 6), 0.1, 2)
+    wall = _ridge(grid.z - layers.chest, 0.2) * np.clip(0.8 + 0.5 * curve(rng, grid, 6), 0.1, 2)
     if rng.random() < 0.5:  # ribs and pleura: a bright face with nothing but reverberation behind it
         echo[below] = -30
         mirror[below] *= 0.15

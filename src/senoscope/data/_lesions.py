@@ -213,15 +213,15 @@ def _dense(rng: np.random.Generator, half_width: float) -> Lesion:
 
 def _spiculated(rng: np.random.Generator, half_width: float) -> Lesion:
     height = half_width * float(rng.uniform(0.75, 1.35))
-    spikes = _peaks(rng, int(rng.integers(6, 15)), (0.05, 0.13), (0.12, 0.5))
+    spikes = _peaks(rng, int(rng.integers(5, 12)), (0.07, 0.2), (0.08, 0.38))
     rays = _peaks(rng, int(rng.integers(14, 34)), (0.015, 0.035), (0.5, 1.6)) - _peaks(
         rng, int(rng.integers(6, 16)), (0.015, 0.04), (0.5, 1.6)
     )
     return Lesion(
         kind="spiculated", label="malignant", half_width=half_width * 0.85, half_height=height * 0.85,
         outline=0.9 + _waves(rng, range(2, 7), float(rng.uniform(0.05, 0.1)), 0.7) + spikes,
-        level=float(rng.uniform(-30, -19)), contrast=float(rng.uniform(9, 13)), mottle=float(rng.uniform(1.6, 3.2)),
-        loss=float(rng.uniform(1.1, 2.1)), soft=float(rng.uniform(0.1, 0.25)),
+        level=float(rng.uniform(-28, -18)), contrast=float(rng.uniform(8, 13)), mottle=float(rng.uniform(1.8, 3.6)),
+        loss=float(rng.uniform(1.3, 2.6)), soft=float(rng.uniform(0.15, 0.4)),
         halo=float(rng.uniform(3, 8)), halo_width=float(rng.uniform(0.9, 2.0)), rays=rays,
         calcifications=int(rng.integers(3, 11)) if rng.random() < 0.3 else 0,
     )
@@ -232,7 +232,7 @@ def _angular(rng: np.random.Generator, half_width: float) -> Lesion:
         kind="angular", label="malignant", half_width=half_width, half_height=half_width * float(rng.uniform(0.7, 1.3)),
         outline=_corners(rng) + _waves(rng, range(7, 16), float(rng.uniform(0.02, 0.055)), 0.3),
         level=float(rng.uniform(-30, -19)), contrast=float(rng.uniform(9, 13)), mottle=float(rng.uniform(1.5, 3.2)),
-        loss=float(rng.uniform(0.8, 1.8)), soft=float(rng.uniform(0.08, 0.22)),
+        loss=float(rng.uniform(0.9, 2.2)), soft=float(rng.uniform(0.12, 0.35)),
         halo=float(rng.uniform(2, 7)), halo_width=float(rng.uniform(0.6, 1.5)),
         calcifications=int(rng.integers(3, 11)) if rng.random() < 0.3 else 0,
     )
