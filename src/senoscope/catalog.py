@@ -84,7 +84,7 @@ def resolve(entry: str) -> Any:
         raise ConfigError(f"catalog entry '{entry}' does not exist", expected="module:name") from error
 
 
-def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """Up to three of ``names`` that look like ``name``, best first, whatever the case."""
+def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> list[str]:
+    """Up to three of ``names`` that look like ``name`` (similarity 0..1), best first, whatever the case."""
     known = {candidate.casefold(): candidate for candidate in names}
-    return [known[match] for match in difflib.get_close_matches(name.casefold(), known, n=3, cutoff=0.5)]
+    return [known[match] for match in difflib.get_close_matches(name.casefold(), known, n=3, cutoff=cutoff)]

@@ -30,7 +30,7 @@ def info(name: str) -> catalog.Row:
         raise UsageError(
             f"there is no dataset '{name}'",
             expected="one of " + ", ".join(rows),
-            fix=f"did you mean '{close[0]}'?" if close else "",
+            fix=f"perhaps you mean '{close[0]}'" if close else "",
         )
     return rows[name]
 
