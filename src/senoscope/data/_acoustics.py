@@ -61,6 +61,7 @@ class Scanner:
     focus: float
     focal_zone: float
     fan: float  # lateral spread of the lines per mm of depth; 0 is a linear array
+    clutter: float  # side lobes and reverberation, dB against the tissue within a few mm
     noise: float  # electronic noise against a 0 dB tissue at the surface
     tgc: float  # dB/cm/MHz the time-gain compensation assumes
     gain: float
@@ -88,13 +89,14 @@ def draw_scanner(rng: np.random.Generator) -> Scanner:
         focus=depth * float(rng.uniform(0.3, 0.6)),
         focal_zone=depth * float(rng.uniform(0.4, 0.8)),
         fan=float(rng.uniform(0.002, 0.006)) if rng.random() < 0.2 else 0.0,
+        clutter=float(rng.uniform(-38, -24)),
         noise=float(rng.uniform(-66, -56)),
         tgc=float(rng.uniform(0.44, 0.66)),
         gain=float(rng.uniform(-6, 5)),
         dynamic_range=float(rng.uniform(50, 70)),
         gamma=float(rng.uniform(0.85, 1.35)),
-        smoothing=float(rng.uniform(0.25, 0.75)),
-        looks=int(rng.integers(1, 4)),
+        smoothing=float(rng.uniform(0.3, 0.85)),
+        looks=int(rng.integers(2, 4)),
         contact=(float(edges[0]), float(edges[1])),
         border=(float(border[0]), float(border[1])),
     )
@@ -208,6 +210,7 @@ def b_mode(rng: np.random.Generator, tissue: Tissue, scanner: Scanner, grid: Gri
     lost = path_loss(tissue.loss, scanner, grid) + _contact(scanner, grid)
     received = 10 ** (-lost / np.float32(20))
     diffuse = 10 ** (tissue.echo / np.float32(20)) * received
+    diffuse = _with_clutter(diffuse, scanner, grid)
     mirror = tissue.mirror * received
     noise = 10 ** (scanner.noise / 20)
     power = sum(
@@ -216,6 +219,15 @@ def b_mode(rng: np.random.Generator, tissue: Tissue, scanner: Scanner, grid: Gri
     tgc = np.float32(2 * 0.75 * scanner.frequency * scanner.tgc / 10) * grid.z
     decibel = 10 * np.log10(power + np.float32(1e-12)) + tgc + np.float32(scanner.gain)
     return _display(decibel, scanner, grid)
+
+
+def _with_clutter(diffuse: FloatArray, scanner: Scanner, grid: Grid) -> FloatArray:
+    """Add what side lobes fetch from the surroundings: cysts are never quite black."""
+    size = (int(2 / grid.dz), int(5 / grid.dx))
+    power = diffuse**2
+    stray = ndimage.uniform_filter(power, size, mode="nearest") * np.float32(10 ** (scanner.clutter / 10))
+    mixed: FloatArray = np.sqrt(power + stray)
+    return mixed
 
 
 def _contact(scanner: Scanner, grid: Grid) -> FloatArray:

@@ -38,21 +38,23 @@ class Mosaic:
 def build(rng: np.random.Generator, grid: Grid) -> tuple[Tissue, Layers]:
     """Draw one breast."""
     layers = _layers(rng, grid)
-    bend = field(rng, grid, (9, 8)) * np.float32(rng.uniform(0.4, 1.3))
+    bend = field(rng, grid, (10, 12)) * np.float32(rng.uniform(0.4, 1.2))
     echo, mirror, loss = _fat(rng, grid, bend)
     _gland(rng, grid, layers, bend, echo, mirror, loss)
     _muscle(rng, grid, layers, bend, echo, mirror, loss)
     _skin(rng, grid, layers, echo, mirror, loss)
+    loss *= np.clip(1 + 0.3 * field(rng, grid, (9, 5)), 0.3, 2)  # tissue is uneven: faint streaks along the beam
     return Tissue(echo, mirror, loss), layers
 
 
 def _layers(rng: np.random.Generator, grid: Grid) -> Layers:
     depth = grid.depth
-    skin = rng.uniform(1.0, 2.4) + 0.12 * curve(rng, grid, 9)
+    skin = rng.uniform(0.9, 2.4) + rng.uniform(0.05, 0.3) * curve(rng, grid, 9)
     top = depth * rng.uniform(0.12, 0.42)
     # Ligaments pull the gland up into cusps between the fat lobules.
-    phase = np.linspace(0, rng.uniform(1.5, 4.5), grid.shape[1])[None, :] + 0.35 * curve(rng, grid, 12)
-    cusps = rng.uniform(0.5, 3.0) * np.abs(np.sin(np.pi * (phase + rng.random())))
+    phase = np.linspace(0, rng.uniform(1, 3.5), grid.shape[1])[None, :] + 0.45 * curve(rng, grid, 8)
+    rise = rng.uniform(0.3, 2.2) * np.clip(1 + 0.6 * curve(rng, grid, 8), 0, 2)
+    cusps = rise * np.abs(np.sin(np.pi * (phase + rng.random()))) + 0.25 * curve(rng, grid, 2)
     fat = np.maximum(top + cusps + rng.uniform(0.3, 1.5) * curve(rng, grid, 10), skin + 1.0)
     gland = np.maximum(depth * rng.uniform(0.55, 0.78) + rng.uniform(0.5, 2.0) * curve(rng, grid, 14), fat + 2.0)
     tilt = rng.normal(0, 0.06) * np.linspace(-0.5, 0.5, grid.shape[1])[None, :] * grid.width
@@ -123,12 +125,12 @@ def _gland(
 ) -> None:
     """Bright wavy fibres, islands of fat, sometimes ducts."""
     inside = (grid.z > layers.fat) & (grid.z < layers.gland)
-    islands = mosaic(rng, grid, bend * 2, (rng.uniform(1.6, 3.2), rng.uniform(5, 11)))
-    fatty = islands.level < rng.uniform(0.05, 0.55)
+    islands = mosaic(rng, grid, bend * 2, (rng.uniform(1.2, 3.0), rng.uniform(3.5, 9)))
+    fatty = islands.level < rng.uniform(0.1, 0.6)
     fibres = _bent(field(rng, grid, (0.38, rng.uniform(1.8, 4.5))), grid, bend * 2)
     clouds = field(rng, grid, (5, 6))
-    bright = 1.5 * clouds + rng.uniform(2.5, 4.5) * fibres
-    dull = echo + 2 + 1.5 * fibres
+    bright = rng.uniform(1, 3) * clouds + rng.uniform(2, 4.5) * fibres
+    dull = echo + rng.uniform(-1, 2) + 1.5 * fibres
     core = np.clip(islands.wall / np.float32(0.5), 0, 1)  # islands have soft sides
     level = np.where(fatty, bright + (dull - bright) * core, bright)
     echo[inside] = level[inside]
@@ -159,9 +161,9 @@ def _muscle(
 ) -> None:
     """Striated muscle below a bright fascia, then the chest wall with or without ribs."""
     inside = grid.z > layers.muscle
-    striae = _bent(field(rng, grid, (0.55, rng.uniform(5, 9))), grid, layers.muscle + 0.5 * bend)
-    echo[inside] = (np.float32(rng.uniform(-17, -11)) + 3.5 * striae)[inside]
-    mirror[inside] = (0.9 * np.clip(striae - 1.0, 0, 2))[inside]
+    striae = _bent(field(rng, grid, (0.32, rng.uniform(3.5, 8))), grid, layers.muscle + 0.5 * bend)
+    echo[inside] = (np.float32(rng.uniform(-17, -11)) + 2.8 * striae)[inside]
+    mirror[inside] = (np.float32(rng.uniform(0.2, 0.8)) * np.clip(striae - 1.3, 0, 2))[inside]
     loss[inside] = 0.9
     fascia = _ridge(grid.z - layers.muscle, 0.14) * np.clip(0.8 + 0.6 * curve(rng, grid, 5), 0.1, 2)
     mirror += fascia * np.float32(rng.uniform(0.6, 1.6))
@@ -179,14 +181,15 @@ def _skin(
     echo: FloatArray, mirror: FloatArray, loss: FloatArray,
 ) -> None:
     """Gel and probe face, epidermis, dermis, and the face to the fat."""
-    gel = np.float32(rng.uniform(0.1, 0.7))
+    gel = np.float32(rng.uniform(-0.1, 0.5))
     inside = grid.z < layers.skin
-    dermis = np.float32(rng.uniform(-6, 1)) + 2 * field(rng, grid, (0.4, 3))
+    dermis = np.float32(rng.uniform(-11, -1)) + 2 * field(rng, grid, (0.4, 3))
     echo[inside] = dermis[inside]
     echo[(grid.z < gel)[:, 0]] = -25
     mirror[inside] = 0
-    mirror += np.float32(rng.uniform(0.8, 2)) * _ridge(grid.z - gel, 0.13)
-    mirror += np.float32(rng.uniform(0.5, 1.5)) * _ridge(grid.z - layers.skin, 0.15)
+    mirror += np.float32(rng.uniform(0.4, 2)) * _ridge(grid.z - gel, 0.12)
+    face = np.clip(0.6 + 0.5 * curve(rng, grid, 5), 0.05, 2) * np.float32(rng.uniform(0.5, 1.5))
+    mirror += face * _ridge(grid.z - layers.skin, 0.12)
     loss[inside] = 1.6
 
 

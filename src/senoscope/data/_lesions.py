@@ -101,7 +101,8 @@ def insert(rng: np.random.Generator, lesion: Lesion, tissue: Tissue, grid: Grid)
     loss += (np.float32(lesion.loss) - loss) * within
     if lesion.capsule or lesion.wall_loss:
         wall = np.exp(-(((outside - np.float32(0.08)) / np.float32(0.14)) ** 2))
-        mirror += np.float32(lesion.capsule) * wall * (0.12 + facing**2)
+        patchy = np.clip(0.75 + _waves(rng, range(2, 9), 0.5, 0.5), 0, 1.6)[index]
+        mirror += np.float32(lesion.capsule) * wall * patchy * (0.08 + facing**3)
         loss += np.float32(lesion.wall_loss) * wall
     _calcify(rng, lesion, tissue, grid)
 
@@ -111,10 +112,10 @@ def _calcify(rng: np.random.Generator, lesion: Lesion, tissue: Tissue, grid: Gri
         angle, radius = rng.uniform(0, 2 * np.pi), 0.75 * np.sqrt(rng.random())
         x = lesion.x + radius * lesion.half_width * np.cos(angle)
         z = lesion.z + radius * lesion.half_height * np.sin(angle)
-        size = rng.uniform(0.1, 0.2)
+        size = rng.uniform(0.06, 0.13)
         window = _span(grid, z - 1, z + 1, x - 1, x + 1)
         spot = np.exp(-((grid.z[window[0]] - z) ** 2 + (grid.x[window] - x) ** 2) / np.float32(2 * size**2))
-        tissue.mirror[window] += np.float32(rng.uniform(1.5, 4)) * spot
+        tissue.mirror[window] += np.float32(rng.uniform(0.8, 3)) * spot
         tissue.loss[window] += np.float32(4) * spot
 
 
@@ -146,7 +147,9 @@ def _place(rng: np.random.Generator, lesion: Lesion, grid: Grid, layers: Layers)
     high = float(layers.skin[0, line]) + lesion.half_height * 1.1 + 0.8
     low = max(high, min(float(layers.gland[0, line]) - 0.4 * lesion.half_height, 0.7 * grid.depth - lesion.half_height))
     z = float(high + (low - high) * rng.beta(1.3, 1.5))
-    return replace(lesion, x=x, z=z, tilt=tilt)
+    # A shadow deeper than some 16 dB would swallow the lower margin, and the exact mask with it.
+    steepest = 0.6 + rng.uniform(8, 17) / (2 * 0.75 * 10 * 0.2 * lesion.half_height)
+    return replace(lesion, x=x, z=z, tilt=tilt, loss=min(lesion.loss, float(steepest)))
 
 
 def _waves(rng: np.random.Generator, orders: range, size: float, fall: float) -> FloatArray:
