@@ -1,0 +1,129 @@
+"""Write the table of measured results into the README, from the files in ``docs/results/``.
+
+Nobody types a figure: the commands in ``benchmarks/`` measure and write JSON, this script shows it between
+the markers, with what the project demands of itself (must) and hopes for (aim). Run with ``make docs``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from senoscope._files import write_text
+from senoscope.data.splits import load_split
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs/results/senoscope-us.json"
+HELP = ROOT / "docs/results/cli-help.json"
+PAGES = (ROOT / "README.md",)
+BLOCK = re.compile(r"(<!-- results:begin[^>]*-->\n).*?(<!-- results:end -->)", re.DOTALL)
+
+BUSI = "busi-grouped-5fold"
+BUS_BRA = "bus-bra-official"
+
+
+class Row(NamedTuple):
+    """One figure the project holds itself to. ``must`` below ``aim`` means that higher is better."""
+
+    section: str
+    key: str
+    what: str
+    protocol: str
+    must: float
+    aim: float
+    digits: int = 3
+    unit: str = ""
+
+
+_BUSI = f"BUSI, `{BUSI}`, out-of-fold"
+_BRA = f"BUS-BRA, `{BUS_BRA}` folds 1-4, out-of-fold"
+_TO_BRA = "trained on BUSI, tested on all of BUS-BRA"
+_TO_BUSI = "trained on BUS-BRA, tested on BUSI's lesions"
+
+ROWS = (
+    Row("busi_grouped_5fold", "accuracy", "Accuracy, 3 classes", _BUSI, 0.86, 0.92),
+    Row("busi_grouped_5fold", "auc_benign_malignant", "AUC, benign or malignant", _BUSI, 0.950, 0.975),
+    Row("busi_grouped_5fold", "dice", "Lesion Dice, per image", _BUSI, 0.77, 0.82),
+    Row("bus_bra_folds_1_4", "auc", "AUC, benign or malignant", _BRA, 0.90, 0.94),
+    Row("bus_bra_folds_1_4", "dice", "Lesion Dice, per image", _BRA, 0.88, 0.91),
+    Row("busi_to_bus_bra", "auc", "AUC, benign or malignant", _TO_BRA, 0.75, 0.88),
+    Row("busi_to_bus_bra", "dice", "Lesion Dice, per image", _TO_BRA, 0.70, 0.82),
+    Row("bus_bra_to_busi", "auc", "AUC, benign or malignant", _TO_BUSI, 0.89, 0.94),
+    Row("bus_bra_to_busi", "dice", "Lesion Dice, per image", _TO_BUSI, 0.72, 0.79),
+    Row("calibration", "ece", "Calibration error (ECE)", "out-of-fold, after temperature", 0.05, 0.03),
+    Row("phantoms", "dice", "Lesion Dice, per image", "unseen phantoms", 0.80, 0.90),
+    Row("phantoms", "accuracy", "Accuracy, 3 classes", "unseen phantoms", 0.90, 0.97),
+    Row(
+        "speed",
+        "analyze_ms_median",
+        "`analyze`, per image",
+        "decode to findings, 2 threads",
+        60,
+        20,
+        1,
+        " ms",
+    ),
+    Row("speed", "train_ratio_vs_plain", "Training speed", "against a plain PyTorch loop", 1.0, 1.3, 2, "×"),
+    Row("help", "seconds", "`senoscope --help`", "new process to exit", 0.30, 0.15, 3, "s"),
+)
+
+
+def state(row: Row, value: float) -> str:
+    """Whether a figure reaches what is aimed for, what is demanded, or neither."""
+    sign = 1 if row.aim >= row.must else -1
+    if sign * value >= sign * row.aim:
+        return "aim reached"
+    return "must reached" if sign * value >= sign * row.must else "**below must**"
+
+
+def table(results: dict[str, Any]) -> str:
+    """The Markdown table of all rows; a figure that no file holds is shown as not measured."""
+    lines = [
+        "| Measure | Protocol | Value (95 % interval) | n | must | aim | |",
+        "|---|---|---|---|---|---|---|",
+        *(_line(row, results.get(row.section, {}).get(row.key)) for row in ROWS),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row, leaf: dict[str, float] | None) -> str:
+    goals = f"{row.must:.{row.digits}f} | {row.aim:.{row.digits}f}"
+    if leaf is None:
+        return f"| {row.what} | {row.protocol} | | | {goals} | not measured |"
+    value, low, high = (f"{leaf[name]:.{row.digits}f}" for name in ("value", "low", "high"))
+    unit = f" {row.unit}" if row.unit else ""
+    shown = f"**{value}**{unit} ({low} to {high})"
+    verdict = state(row, leaf["value"])
+    return f"| {row.what} | {row.protocol} | {shown} | {leaf['n']:.0f} | {goals} | {verdict} |"
+
+
+def notes() -> str:
+    """Which frozen splits the figures stand on, by hash."""
+    hashes = ", ".join(f"`{name}` {load_split(name).hash[:12]}" for name in (BUSI, BUS_BRA))
+    return (
+        "\nIntervals: bootstrap clustered by patient or near-duplicate group; for times and ratios, the "
+        f"quartiles of the repeats. Splits (SHA-256): {hashes}. Files: [docs/results](docs/results).\n"
+    )
+
+
+def read_results() -> dict[str, Any]:
+    """Everything measured, in the form ``{section: {figure: {value, low, high, n}}}``."""
+    found: dict[str, Any] = {}
+    for path in (RESULTS, HELP):
+        if path.is_file():
+            found |= json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def updated(text: str) -> str:
+    """A page with the part between its markers written again."""
+    body = table(read_results()) + notes()
+    return BLOCK.sub(lambda block: f"{block[1]}{body}{block[2]}", text)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        write_text(page, updated(page.read_text(encoding="utf-8")))
+        print(f"wrote {page.relative_to(ROOT)}")

@@ -1,0 +1,29 @@
+"""The public interface and its reference pages: a change shows up here and is made on purpose."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["tests/house/api.txt", "docs/reference/api.md", "docs/reference/cli.md"])
+def test_generated_page_is_current(name: str, root: Path, script: Callable[[str], ModuleType]) -> None:
+    wanted = script("docs/make_reference.py").pages()[root / name]
+    kept = (root / name).read_text(encoding="utf-8")
+    change = list(
+        difflib.unified_diff(kept.splitlines(), wanted.splitlines(), name, "the code", lineterm="", n=0)
+    )
+    assert change == [], "if the change is meant: make docs\n" + "\n".join(change[:40])
+
+
+def test_snapshot_reads_signatures_as_written(script: Callable[[str], ModuleType]) -> None:
+    text = script("docs/make_reference.py").api_snapshot()
+    assert "\nsenoscope.schema\n" in f"\n{text}"
+    assert "  class Box(NamedTuple)\n    x: float\n" in text
+    assert "    scaled(self, sx: float, sy: float) -> Box\n" in text
+    assert "    label: str\n" in text
+    assert "senoscope._files" not in text.replace("from senoscope._files", "")

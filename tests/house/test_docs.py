@@ -1,0 +1,86 @@
+"""The documents: every link leads somewhere, and the tables are what the results say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+(?:\([^()]*\))?)\)")
+SOURCE = re.compile(r'<(?:img|a)\b[^>]*?\b(?:src|href)="([^"]+)"')
+
+
+def prose(text: str) -> str:
+    """The text without code, where brackets mean something else."""
+    return re.sub(r"`[^`\n]+`", "", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def links(text: str) -> Iterator[str]:
+    yield from LINK.findall(prose(text))
+    yield from SOURCE.findall(prose(text))
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of a page's headings, as the usual renderers make them."""
+    headings = re.findall(r"^#{1,6} +(.+?) *#*$", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), re.M)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower().replace("`", "")).strip().replace(" ", "-")
+        for heading in headings
+    }
+
+
+def test_every_link_leads_somewhere(root: Path, tracked: list[Path]) -> None:
+    broken = []
+    pages = [path for path in tracked if path.suffix == ".md"]
+    assert Path("README.md") in pages
+    for page in pages:
+        for link in links((root / page).read_text(encoding="utf-8")):
+            if re.match(r"[a-z]+:", link):
+                continue
+            name, _, anchor = link.partition("#")
+            target = (root / page.parent / name).resolve() if name else root / page
+            if not target.exists():
+                broken.append(f"{page}: {link} (no such file)")
+            elif (
+                anchor
+                and target.suffix == ".md"
+                and anchor not in anchors(target.read_text(encoding="utf-8"))
+            ):
+                broken.append(f"{page}: {link} (no such heading)")
+    assert broken == []
+
+
+def test_every_page_is_reachable_from_the_index(root: Path, tracked: list[Path]) -> None:
+    """Starting at the README, links reach every page of docs/."""
+    seen: set[Path] = set()
+    queue = [root / "README.md"]
+    while queue:
+        page = queue.pop()
+        if page in seen or page.suffix != ".md" or not page.is_file():
+            continue
+        seen.add(page)
+        queue += [
+            (page.parent / link.partition("#")[0]).resolve()
+            for link in links(page.read_text(encoding="utf-8"))
+        ]
+    pages = {root / path for path in tracked if path.parts[0] == "docs" and path.suffix == ".md"}
+    assert sorted(str(path.relative_to(root)) for path in pages - seen) == []
+
+
+def test_pages_say_research_use_only(root: Path) -> None:
+    for page in ("README.md", "docs/index.md"):
+        assert "research use only" in (root / page).read_text(encoding="utf-8").lower(), page
+
+
+@pytest.mark.parametrize("page", ["README.md"])
+def test_results_table_is_what_was_measured(
+    page: str, root: Path, script: Callable[[str], ModuleType]
+) -> None:
+    maker = script("docs/make_results.py")
+    if not maker.RESULTS.is_file():
+        pytest.skip("docs/results/senoscope-us.json does not exist yet")
+    text = (root / page).read_text(encoding="utf-8")
+    assert maker.updated(text) == text, "the table is out of date: make docs"
