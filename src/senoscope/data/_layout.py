@@ -59,6 +59,15 @@ def image_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
+def decode(path: Path) -> None:
+    """Decode every pixel and forget it. Raises ``ImageError`` for a file that is damaged or cut short."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ImageError(f"its pixels cannot be decoded: {error}") from error
+
+
 def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     """Rows of an owner's CSV as text. Raises ``DatasetError`` if it lacks a column."""
     with path.open(encoding="utf-8-sig", newline="") as stream:

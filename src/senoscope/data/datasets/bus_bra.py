@@ -7,15 +7,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from senoscope.data._layout import find_root, image_size, read_rows
+from senoscope.data.verify import Problem
 from senoscope.errors import DatasetError
 from senoscope.schema import Box, Record
 
 FOLDER = "BUSBRA"
 TABLE, FOLDS = "bus_data.csv", "5-fold-cv.csv"
 COLUMNS = ("ID", "Case", "Histology", "Pathology", "BIRADS", "Device", "Width", "Height", "Side", "BBOX")
+# Heights that are wrong in the owner's table: with these, image proportions and mask agree with BBOX.
+_HEIGHTS = {"bus_0856-l": 353, "bus_0857-r": 393, "bus_0990-l": 352}
 _SIDES = {"left": "L", "right": "R"}  # "single" says that one image was taken, not of which breast
 _BOX = re.compile(r"\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]")
 
@@ -93,8 +98,13 @@ def _boxes(row: dict[str, str], image: Path) -> tuple[Box, ...] | None:
         raise DatasetError(f"{TABLE}: {row['ID']} has BBOX '{row['BBOX']}'", expected="[x,y,width,height]")
     x, y, width, height = (int(part) for part in match.groups())
     across, down = image_size(image)
-    original = [_number(row["ID"], column, row[column]) for column in ("Width", "Height")]
+    original = _original_size(row)
     return (Box(x - 1, y - 1, width + 1, height + 1).scaled(across / original[0], down / original[1]),)
+
+
+def _original_size(row: dict[str, str]) -> tuple[int, int]:
+    width, height = (_number(row["ID"], column, row[column]) for column in ("Width", "Height"))
+    return width, _HEIGHTS.get(row["ID"], height)
 
 
 def _number(name: str, column: str, text: str) -> int:
@@ -107,3 +117,33 @@ def _plain(name: str) -> str:
     if not re.fullmatch(r"[\w-]+", name):
         raise DatasetError(f"{TABLE} names an image '{name}'", expected="an id such as bus_0001-l")
     return name
+
+
+def check(base: Path) -> Iterator[Problem]:
+    """What only this layout can say: tables, images and folds that do not agree with each other."""
+    rows, folds = read_rows(base / TABLE, COLUMNS), read_folds(base)
+    names = [row["ID"] for row in rows]
+    again = "download the release again; images and tables belong together"
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield Problem(TABLE, f"{name} in {times} rows", "one row per image", again)
+    for row in rows:
+        image = image_path(base, row["ID"])
+        if not image.is_file():
+            yield Problem(f"Images/{image.name}", f"missing, though {TABLE} has a row", "the image", again)
+        elif not _same_shape(image_size(image), _original_size(row)):
+            found = "{}×{} pixels".format(*image_size(image))
+            expected = f"the proportions of {row['Width']}×{row['Height']} ({TABLE})"
+            yield Problem(f"Images/{image.name}", found, expected, again)
+    if not folds:
+        yield Problem(FOLDS, "missing or empty", "the owner's folds", "copy it from the release", "warning")
+    else:
+        for name in sorted(set(names) ^ set(folds)):
+            where, other = (FOLDS, TABLE) if name in folds else (TABLE, FOLDS)
+            yield Problem(where, f"{name} is not in {other}", "the same ids in both tables", again)
+
+
+def _same_shape(size: tuple[int, int], original: tuple[int, int]) -> bool:
+    """Whether an image can be a scaled copy of the original: one pixel of rounding on each side."""
+    scale = max(size) / max(original)
+    return all(abs(side - full * scale) <= 1 for side, full in zip(size, original, strict=True))

@@ -8,13 +8,16 @@ There are no patient ids; many pictures are near-duplicates of each other (see t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from senoscope.data._layout import find_root, natural_key
+from senoscope.data.verify import Problem
 from senoscope.schema import CLASSES, Record
 
 FOLDER = "Dataset_BUSI_with_GT"
 _MASK = re.compile(r"^(?P<stem>.+)_mask(?:_\d+)?$")
+_NUMBER = re.compile(r"\((\d+)\)$")
 
 
 def read(root: Path) -> list[Record]:
@@ -46,3 +49,21 @@ def _read_class(folder: Path, label: str) -> list[Record]:
         )
         for image in images
     ]
+
+
+def check(base: Path) -> Iterator[Problem]:
+    """What only this layout can say: numbers that are missing from ``benign (1)`` … within a class."""
+    for label in CLASSES:
+        found = {
+            int(match[1]) for path in base.glob(f"{label}/*.png") if (match := _NUMBER.search(path.stem))
+        }
+        absent = sorted(set(range(1, max(found, default=0) + 1)) - found)
+        if absent:
+            numbers = ", ".join(map(str, absent[:10])) + (", …" if len(absent) > 10 else "")
+            yield Problem(
+                f"{label}/",
+                f"no image {numbers}",
+                f"numbers without gaps up to {max(found)}",
+                "unpack it again",
+                "warning",
+            )

@@ -8,11 +8,13 @@ of the 1024×1024 original; films come in pairs, even numbers showing the left a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from senoscope.data._layout import find_root, image_size
+from senoscope.data.verify import Problem
 from senoscope.errors import DatasetError
 from senoscope.schema import Box, Record
 
@@ -104,3 +106,18 @@ def _boxes(lines: list[Line], across: float, down: float) -> tuple[Box, ...] | N
         Box(x - radius, FRAME - y - radius, 2 * radius, 2 * radius).scaled(across, down)
         for x, y, radius in circles
     )
+
+
+def check(base: Path) -> Iterator[Problem]:
+    """What only this layout can say: films and the lines of ``Info.txt`` that lack each other."""
+    if not (base / TABLE).is_file():
+        return  # `read` says so
+    for name in dict.fromkeys(line.name for line in read_info(base)):
+        film = base / f"{name}.pgm"
+        if not film.is_file():
+            yield Problem(
+                film.name, f"missing, though {TABLE} has a line", "the film", "unpack the archive again"
+            )
+        elif len(set(image_size(film))) > 1:
+            found = "{}×{} pixels".format(*image_size(film))
+            yield Problem(film.name, found, "a square: coordinates refer to 1024×1024", "unpack it again")
