@@ -14,7 +14,7 @@ from senoscope._files import find_data
 from senoscope.errors import DatasetError, UsageError
 from senoscope.schema import Record
 
-__all__ = ["find_root", "info", "load", "names"]
+__all__ = ["find_root", "info", "is_found", "load", "names"]
 
 
 def names() -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def find_root(name: str, root: Path | None = None) -> Path:
             return root
         raise DatasetError(f"there is no {root}", expected=_expected(row), fix="check the path")
     shared = find_data()
-    if shared is not None and row.text("folder") and (shared / row.text("folder")).is_dir():
+    if shared is not None and is_found(name):
         return shared / row.text("folder")
     if not row.text("folder"):
         raise UsageError(f"dataset '{name}' needs a root", expected="the path of your own data")
@@ -56,6 +56,12 @@ def find_root(name: str, root: Path | None = None) -> Path:
         expected=_expected(row),
         fix=f"{where}unpack it and give its path as root, or set SENOSCOPE_DATA to the folder that holds it",
     )
+
+
+def is_found(name: str) -> bool:
+    """Whether the shared data folder holds a copy of this dataset."""
+    shared, folder = find_data(), info(name).text("folder")
+    return shared is not None and folder != "" and (shared / folder).is_dir()
 
 
 def load(name: str, root: Path | str | None = None, *, group: bool = True) -> list[Record]:
