@@ -101,8 +101,8 @@ def _cell(value: str | int | float | bool, kind: str) -> Value:
 
 def _arrow() -> tuple[Any, Any]:
     try:
-        import pyarrow  # noqa: PLC0415 (only Parquet needs it)
-        from pyarrow import parquet  # noqa: PLC0415
+        import pyarrow
+        from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError(
             "Parquet tables need pyarrow, which is not installed",
