@@ -25,7 +25,7 @@ HEADROOM = 20
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Sample positions: ``z`` n×1 depths and ``x`` n×m lateral places (0 in the middle) in mm; ``dz``, ``dx`` steps."""
+    """Sample positions in mm: depths ``z`` n×1, lateral places ``x`` n×m (0 in the middle), steps, extents."""
 
     z: FloatArray
     x: FloatArray
@@ -42,7 +42,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Tissue:
-    """Maps on a beam grid: ``echo`` diffuse backscatter in dB, ``mirror`` coherent amplitude (linear), ``loss`` dB/cm/MHz."""
+    """Maps on a beam grid, n×m each.
+
+    ``echo`` is the diffuse backscatter in dB against gland, ``mirror`` the amplitude of coherent reflectors
+    (linear), ``loss`` the attenuation in dB/cm/MHz.
+    """
 
     echo: FloatArray
     mirror: FloatArray
@@ -74,7 +78,7 @@ class Scanner:
 
 
 def draw_scanner(rng: np.random.Generator) -> Scanner:
-    """A plausible breast scanner: 6–13 MHz linear array, 26–46 mm deep (ranges in docs/explanation/phantoms.md)."""
+    """A plausible breast scanner: 7–14 MHz, 26–46 mm deep (all ranges in docs/explanation/phantoms.md)."""
     depth = float(rng.uniform(26, 46))
     frequency = float(np.clip(14.5 - 0.12 * depth + rng.normal(0, 1.2), 7, 14))
     wavelength = 1.54 / frequency
@@ -96,7 +100,7 @@ def draw_scanner(rng: np.random.Generator) -> Scanner:
         dynamic_range=float(rng.uniform(50, 70)),
         gamma=float(rng.uniform(0.85, 1.35)),
         smoothing=float(rng.uniform(0.3, 0.85)),
-        looks=int(rng.integers(2, 4)),
+        looks=int(rng.choice([1, 2, 3], p=[0.2, 0.55, 0.25])),
         contact=(float(edges[0]), float(edges[1])),
         border=(float(border[0]), float(border[1])),
     )
@@ -154,16 +158,25 @@ def spline_basis(samples: int, cells: int) -> FloatArray:
 def path_loss(loss: FloatArray, scanner: Scanner, grid: Grid) -> FloatArray:
     """Two-way attenuation in dB down to each sample: 2 f ∫ α dz along the line (Szabo 2014, ch. 4).
 
-    The spectrum's centre sinks on the way, so ``f`` is taken at 0.75 of the transmitted frequency. The beam is
-    wide above its focus and blurs what it passes through; shadows and enhancement have soft sides for it.
+    The spectrum's centre sinks on the way, so ``f`` is taken at 0.75 of the transmitted frequency. The beam
+    is wide above its focus and blurs what it passes through: shadows and enhancement have soft sides.
     """
-    summed = np.cumsum(loss, axis=0, dtype=np.float32) * np.float32(2 * 0.75 * scanner.frequency * grid.dz / 10)
-    blurred: FloatArray = ndimage.gaussian_filter1d(summed, 0.35 / grid.dx, axis=1, mode="nearest", truncate=3)
+    summed = np.cumsum(loss, axis=0, dtype=np.float32) * np.float32(
+        2 * 0.75 * scanner.frequency * grid.dz / 10
+    )
+    blurred: FloatArray = ndimage.gaussian_filter1d(
+        summed, 0.35 / grid.dx, axis=1, mode="nearest", truncate=3
+    )
     return blurred
 
 
 def speckle(
-    rng: np.random.Generator, diffuse: FloatArray, mirror: FloatArray, noise: float, scanner: Scanner, grid: Grid
+    rng: np.random.Generator,
+    diffuse: FloatArray,
+    mirror: FloatArray,
+    noise: float,
+    scanner: Scanner,
+    grid: Grid,
 ) -> FloatArray:
     """Detected envelope (linear) of tissue with the given diffuse and coherent amplitudes.
 
@@ -171,22 +184,30 @@ def speckle(
     exact (a product in the lateral Fourier domain), axially the demodulated pulse. Both have unit energy: a
     homogeneous area of amplitude 1 has an envelope of mean square 2 and Rayleigh distribution.
     """
-    rows, columns = diffuse.shape
-    scatter = complex_normal(rng, (rows, columns))
+    scatter = complex_normal(rng, diffuse.shape)
     scatter *= diffuse + mirror
-    scatter += 0.8 * mirror
-    beam = scanner.beam * np.sqrt(1 + ((grid.z - scanner.focus) / scanner.focal_zone) ** 2) / grid.dx
-    frequency = np.fft.fftfreq(columns).astype(np.float32)[None, :]
-    lateral = np.exp(-2 * (np.pi * beam * frequency) ** 2).astype(np.float32)
-    lateral /= np.sqrt(np.mean(lateral**2, axis=1, keepdims=True))
-    signal = fft.ifft(fft.fft(scatter, axis=1) * lateral, axis=1)
-    signal += np.float32(noise) * complex_normal(rng, (rows, columns))
+    scatter += np.float32(0.8) * mirror
+    signal = fft.ifft(fft.fft(scatter, axis=1, overwrite_x=True) * lateral_response(scanner, grid), axis=1)
+    signal += np.float32(noise) * complex_normal(rng, diffuse.shape)
     pulse = gaussian_kernel(scanner.pulse / grid.dz)
-    return np.abs(ndimage.convolve1d(signal, pulse, axis=0, mode="reflect")).astype(np.float32)
+    return np.abs(ndimage.convolve1d(signal, pulse, axis=0, mode="reflect"))
+
+
+@lru_cache(maxsize=2)
+def _frequencies(columns: int) -> FloatArray:
+    return np.fft.fftfreq(columns).astype(np.float32)[None, :]
+
+
+def lateral_response(scanner: Scanner, grid: Grid) -> FloatArray:
+    """The beam's transfer function across the lines, one row per depth, unit energy."""
+    beam = scanner.beam * np.sqrt(1 + ((grid.z - scanner.focus) / scanner.focal_zone) ** 2) / grid.dx
+    response = np.exp(-2 * (np.pi * beam * _frequencies(grid.shape[1])) ** 2).astype(np.float32)
+    response /= np.sqrt(np.mean(response**2, axis=1, keepdims=True))
+    return response
 
 
 def complex_normal(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.complex64]:
-    """Circular complex Gaussian noise, variance 1 per part, picked from a table of 65,536: five times quicker."""
+    """Circular complex Gaussian noise, variance 1 per part, picked from a table of 65,536 for speed."""
     return _normal_table()[rng.integers(0, 1 << 16, shape, np.uint16)]
 
 
@@ -241,7 +262,9 @@ def _contact(scanner: Scanner, grid: Grid) -> FloatArray:
 
 def _display(decibel: FloatArray, scanner: Scanner, grid: Grid) -> NDArray[np.uint8]:
     """Log-compressed, thinned to rows, fanned out, smoothed, 8 bit. 0 dB is shown HEADROOM below white."""
-    level = np.clip((decibel - HEADROOM) / np.float32(scanner.dynamic_range) + 1, 0, 1) ** np.float32(scanner.gamma)
+    level = np.clip((decibel - HEADROOM) / np.float32(scanner.dynamic_range) + 1, 0, 1) ** np.float32(
+        scanner.gamma
+    )
     rows, columns = level.shape
     picture = level.reshape(rows // OVERSAMPLE, OVERSAMPLE, columns).mean(axis=1)
     if scanner.smoothing > 0:

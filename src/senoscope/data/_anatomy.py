@@ -17,7 +17,7 @@ from senoscope.schema import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Depths in mm along the scan lines (1×m each): lower faces of skin, fat, gland, and the muscle's two faces."""
+    """Depths in mm along the scan lines, 1×m each: lower faces of skin, fat and gland, the muscle's two faces."""
 
     skin: FloatArray
     fat: FloatArray
@@ -28,7 +28,7 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Mosaic:
-    """Lobules: ``wall`` mm to the nearest wall, ``level`` one random number (0..1) per lobule, ``facing`` wall's cosine to the beam."""
+    """Lobules: mm to the nearest ``wall``, a random ``level`` (0..1) each, the wall's cosine to the beam."""
 
     wall: FloatArray
     level: FloatArray
@@ -43,7 +43,9 @@ def build(rng: np.random.Generator, grid: Grid) -> tuple[Tissue, Layers]:
     _gland(rng, grid, layers, bend, echo, mirror, loss)
     _muscle(rng, grid, layers, bend, echo, mirror, loss)
     _skin(rng, grid, layers, echo, mirror, loss)
-    loss *= np.clip(1 + 0.3 * field(rng, grid, (9, 5)), 0.3, 2)  # tissue is uneven: faint streaks along the beam
+    loss *= np.clip(
+        1 + 0.3 * field(rng, grid, (9, 5)), 0.3, 2
+    )  # tissue is uneven: faint streaks along the beam
     return Tissue(echo, mirror, loss), layers
 
 
@@ -56,7 +58,9 @@ def _layers(rng: np.random.Generator, grid: Grid) -> Layers:
     rise = rng.uniform(0.3, 2.2) * np.clip(1 + 0.6 * curve(rng, grid, 8), 0, 2)
     cusps = rise * np.abs(np.sin(np.pi * (phase + rng.random()))) + 0.25 * curve(rng, grid, 2)
     fat = np.maximum(top + cusps + rng.uniform(0.3, 1.5) * curve(rng, grid, 10), skin + 1.0)
-    gland = np.maximum(depth * rng.uniform(0.55, 0.78) + rng.uniform(0.5, 2.0) * curve(rng, grid, 14), fat + 2.0)
+    gland = np.maximum(
+        depth * rng.uniform(0.55, 0.78) + rng.uniform(0.5, 2.0) * curve(rng, grid, 14), fat + 2.0
+    )
     tilt = rng.normal(0, 0.06) * np.linspace(-0.5, 0.5, grid.shape[1])[None, :] * grid.width
     muscle = gland + rng.uniform(0.5, 4.0) + 0.5 * np.abs(curve(rng, grid, 12)) + tilt
     muscle = np.maximum(muscle, gland + 0.3)
@@ -120,8 +124,13 @@ def _fat(rng: np.random.Generator, grid: Grid, bend: FloatArray) -> tuple[FloatA
 
 
 def _gland(
-    rng: np.random.Generator, grid: Grid, layers: Layers, bend: FloatArray,
-    echo: FloatArray, mirror: FloatArray, loss: FloatArray,
+    rng: np.random.Generator,
+    grid: Grid,
+    layers: Layers,
+    bend: FloatArray,
+    echo: FloatArray,
+    mirror: FloatArray,
+    loss: FloatArray,
 ) -> None:
     """Bright wavy fibres, islands of fat, sometimes ducts."""
     inside = (grid.z > layers.fat) & (grid.z < layers.gland)
@@ -144,7 +153,9 @@ def _gland(
         _ducts(rng, grid, layers, echo, mirror)
 
 
-def _ducts(rng: np.random.Generator, grid: Grid, layers: Layers, echo: FloatArray, mirror: FloatArray) -> None:
+def _ducts(
+    rng: np.random.Generator, grid: Grid, layers: Layers, echo: FloatArray, mirror: FloatArray
+) -> None:
     """A thin dark tube or two, longer than any lesion is: nothing to outline."""
     share = rng.uniform(0.25, 0.75)
     centre = layers.fat + share * (layers.gland - layers.fat) + 0.7 * curve(rng, grid, 6)
@@ -156,8 +167,13 @@ def _ducts(rng: np.random.Generator, grid: Grid, layers: Layers, echo: FloatArra
 
 
 def _muscle(
-    rng: np.random.Generator, grid: Grid, layers: Layers, bend: FloatArray,
-    echo: FloatArray, mirror: FloatArray, loss: FloatArray,
+    rng: np.random.Generator,
+    grid: Grid,
+    layers: Layers,
+    bend: FloatArray,
+    echo: FloatArray,
+    mirror: FloatArray,
+    loss: FloatArray,
 ) -> None:
     """Striated muscle below a bright fascia, then the chest wall with or without ribs."""
     inside = grid.z > layers.muscle
@@ -177,8 +193,12 @@ def _muscle(
 
 
 def _skin(
-    rng: np.random.Generator, grid: Grid, layers: Layers,
-    echo: FloatArray, mirror: FloatArray, loss: FloatArray,
+    rng: np.random.Generator,
+    grid: Grid,
+    layers: Layers,
+    echo: FloatArray,
+    mirror: FloatArray,
+    loss: FloatArray,
 ) -> None:
     """Gel and probe face, epidermis, dermis, and the face to the fat."""
     gel = np.float32(rng.uniform(-0.1, 0.5))

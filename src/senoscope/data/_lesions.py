@@ -43,16 +43,23 @@ class Lesion:
     z: float = 0.0
 
     def polar(self, z: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """At each place: mm outside (+) or inside (−) the margin along the ray, the angle's index, the margin's cosine to the beam."""
+        """Where each place lies: mm outside (+) or inside (−) the margin, angle's index, margin's cosine to the beam.
+
+        The distance is along the ray from the centre, so its zero is the exact margin.
+        """
         cos, sin = np.float32(np.cos(self.tilt)), np.float32(np.sin(self.tilt))
         across, down = x - np.float32(self.x), z - np.float32(self.z)
         u, v = across * cos + down * sin, down * cos - across * sin
         u_unit, v_unit = u / np.float32(self.half_width), v / np.float32(self.half_height)
         rho = np.maximum(np.hypot(u_unit, v_unit), np.float32(1e-4))
-        index = np.rint(np.arctan2(v_unit, u_unit) * np.float32(ANGLES / (2 * np.pi))).astype(np.int32) % ANGLES
+        index = (
+            np.rint(np.arctan2(v_unit, u_unit) * np.float32(ANGLES / (2 * np.pi))).astype(np.int32) % ANGLES
+        )
         outside = (1 - self.outline[index] / rho) * np.hypot(u, v)
         steep = v_unit / np.float32(self.half_height)
-        facing = np.abs(steep) / np.maximum(np.hypot(steep, u_unit / np.float32(self.half_width)), np.float32(1e-6))
+        facing = np.abs(steep) / np.maximum(
+            np.hypot(steep, u_unit / np.float32(self.half_width)), np.float32(1e-6)
+        )
         return outside, index, facing
 
     def reach(self) -> float:
@@ -94,7 +101,7 @@ def insert(rng: np.random.Generator, lesion: Lesion, tissue: Tissue, grid: Grid)
         strands = 0 if lesion.rays is None else lesion.rays[index]
         lift = np.float32(lesion.halo) * strength * (1 + strands)
         # The desmoplastic rim evens out what it runs through, and is brighter than it.
-        echo += lift - 0.6 * strength * (echo - np.float32(around))
+        echo += lift - 0.6 * strength * (echo - np.float32(max(around, -4)))
         mirror *= 1 - 0.7 * strength
     echo += (inner - echo) * within
     mirror *= 1 - within
@@ -125,7 +132,7 @@ def _window(lesion: Lesion, grid: Grid, margin: float) -> tuple[slice, slice]:
 
 
 def _span(grid: Grid, top: float, bottom: float, left: float, right: float) -> tuple[slice, slice]:
-    """The part of the grid that covers a box in mm (fanned lines lean: the bottom row and the top row both count)."""
+    """The part of the grid that covers a box in mm (lines lean in a fan: its top and bottom row both count)."""
     first, last = np.searchsorted(grid.z[:, 0], (top, bottom))
     inside = ((grid.x[[0, -1]] >= left) & (grid.x[[0, -1]] <= right)).any(axis=0)
     columns = np.flatnonzero(inside)
@@ -145,7 +152,10 @@ def _place(rng: np.random.Generator, lesion: Lesion, grid: Grid, layers: Layers)
     x = float(rng.uniform(-side, side))
     line = int(np.clip((x + grid.width / 2) / grid.dx, 0, grid.shape[1] - 1))
     high = float(layers.skin[0, line]) + lesion.half_height * 1.1 + 0.8
-    low = max(high, min(float(layers.gland[0, line]) - 0.4 * lesion.half_height, 0.7 * grid.depth - lesion.half_height))
+    low = max(
+        high,
+        min(float(layers.gland[0, line]) - 0.4 * lesion.half_height, 0.7 * grid.depth - lesion.half_height),
+    )
     z = float(high + (low - high) * rng.beta(1.3, 1.5))
     # A shadow deeper than some 16 dB would swallow the lower margin, and the exact mask with it.
     steepest = 0.6 + rng.uniform(8, 17) / (2 * 0.75 * 10 * 0.2 * lesion.half_height)
@@ -162,7 +172,9 @@ def _waves(rng: np.random.Generator, orders: range, size: float, fall: float) ->
     return np.asarray(waves, np.float32)
 
 
-def _peaks(rng: np.random.Generator, count: int, width: tuple[float, float], height: tuple[float, float]) -> FloatArray:
+def _peaks(
+    rng: np.random.Generator, count: int, width: tuple[float, float], height: tuple[float, float]
+) -> FloatArray:
     """Pointed bumps at random angles; widths in radians."""
     angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     total = np.zeros(ANGLES)
@@ -176,7 +188,9 @@ def _corners(rng: np.random.Generator) -> FloatArray:
     """A rounded polygon of five to eight uneven sides."""
     angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     count = int(rng.integers(5, 9))
-    turned = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count + rng.uniform(0, 2 * np.pi)
+    turned = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count + rng.uniform(
+        0, 2 * np.pi
+    )
     sides = rng.uniform(0.7, 1.05, count)
     cosine = np.cos(angle[:, None] - turned[None, :])
     radius = np.min(np.where(cosine > 0.15, sides / np.maximum(cosine, 0.15), 9.0), axis=1)
@@ -185,22 +199,39 @@ def _corners(rng: np.random.Generator) -> FloatArray:
 
 def _cyst(rng: np.random.Generator, half_width: float) -> Lesion:
     return Lesion(
-        kind="cyst", label="benign", half_width=half_width, half_height=half_width * float(rng.uniform(0.5, 0.98)),
+        kind="cyst",
+        label="benign",
+        half_width=half_width,
+        half_height=half_width * float(rng.uniform(0.5, 0.98)),
         outline=1 + _waves(rng, range(2, 5), float(rng.uniform(0.01, 0.05)), 1.5),
-        level=float(rng.uniform(-52, -34)), contrast=18, mottle=1.0, loss=float(rng.uniform(0.02, 0.15)), soft=0.05,
-        capsule=float(rng.uniform(0.5, 1.6)), wall_loss=float(rng.uniform(1.0, 4.0)),
+        level=float(rng.uniform(-52, -34)),
+        contrast=18,
+        mottle=1.0,
+        loss=float(rng.uniform(0.02, 0.15)),
+        soft=0.05,
+        capsule=float(rng.uniform(0.5, 1.6)),
+        wall_loss=float(rng.uniform(1.0, 4.0)),
     )
 
 
 def _fibroadenoma(rng: np.random.Generator, half_width: float) -> Lesion:
     lobed = rng.random() < 0.35
     return Lesion(
-        kind="fibroadenoma", label="benign",
-        half_width=half_width * 1.1, half_height=half_width * 1.1 * float(rng.uniform(0.4, 0.78)),
-        outline=1 + _waves(rng, range(2, 5), float(rng.uniform(0.05, 0.09) if lobed else rng.uniform(0.015, 0.045)), 0.8),
-        level=float(rng.uniform(-25, -16)), contrast=float(rng.uniform(7, 11)), mottle=float(rng.uniform(0.4, 1.6)),
-        loss=float(rng.uniform(0.3, 0.85)), soft=float(rng.uniform(0.06, 0.14)),
-        capsule=float(rng.uniform(0.3, 1.3)), wall_loss=float(rng.uniform(0.5, 3.5)),
+        kind="fibroadenoma",
+        label="benign",
+        half_width=half_width * 1.1,
+        half_height=half_width * 1.1 * float(rng.uniform(0.4, 0.78)),
+        outline=1
+        + _waves(
+            rng, range(2, 5), float(rng.uniform(0.05, 0.09) if lobed else rng.uniform(0.015, 0.045)), 0.8
+        ),
+        level=float(rng.uniform(-25, -16)),
+        contrast=float(rng.uniform(7, 11)),
+        mottle=float(rng.uniform(0.4, 1.6)),
+        loss=float(rng.uniform(0.3, 0.85)),
+        soft=float(rng.uniform(0.06, 0.26)),
+        capsule=float(rng.uniform(0.2, 1.3)) if rng.random() < 0.65 else 0.0,
+        wall_loss=float(rng.uniform(0.5, 3.5)),
         calcifications=int(rng.integers(1, 4)) if rng.random() < 0.06 else 0,
     )
 
@@ -208,9 +239,12 @@ def _fibroadenoma(rng: np.random.Generator, half_width: float) -> Lesion:
 def _dense(rng: np.random.Generator, half_width: float) -> Lesion:
     """Benign but shadowing: a hyalinised fibroadenoma, a scar."""
     return replace(
-        _fibroadenoma(rng, half_width), kind="dense",
+        _fibroadenoma(rng, half_width),
+        kind="dense",
         outline=1 + _waves(rng, range(2, 6), float(rng.uniform(0.03, 0.07)), 0.8),
-        mottle=float(rng.uniform(1.0, 2.4)), loss=float(rng.uniform(1.0, 1.7)), soft=float(rng.uniform(0.08, 0.2)),
+        mottle=float(rng.uniform(1.0, 2.4)),
+        loss=float(rng.uniform(1.0, 1.7)),
+        soft=float(rng.uniform(0.1, 0.3)),
     )
 
 
@@ -221,22 +255,37 @@ def _spiculated(rng: np.random.Generator, half_width: float) -> Lesion:
         rng, int(rng.integers(6, 16)), (0.015, 0.04), (0.5, 1.6)
     )
     return Lesion(
-        kind="spiculated", label="malignant", half_width=half_width * 0.85, half_height=height * 0.85,
+        kind="spiculated",
+        label="malignant",
+        half_width=half_width * 0.85,
+        half_height=height * 0.85,
         outline=0.9 + _waves(rng, range(2, 7), float(rng.uniform(0.05, 0.1)), 0.7) + spikes,
-        level=float(rng.uniform(-28, -18)), contrast=float(rng.uniform(8, 13)), mottle=float(rng.uniform(1.8, 3.6)),
-        loss=float(rng.uniform(1.3, 2.6)), soft=float(rng.uniform(0.15, 0.4)),
-        halo=float(rng.uniform(3, 8)), halo_width=float(rng.uniform(0.9, 2.0)), rays=rays,
+        level=float(rng.uniform(-24, -15)),
+        contrast=float(rng.uniform(7, 11)),
+        mottle=float(rng.uniform(1.8, 3.6)),
+        loss=float(rng.uniform(1.3, 2.6)),
+        soft=float(rng.uniform(0.08, 0.34)),
+        halo=float(rng.uniform(2, 9)),
+        halo_width=float(rng.uniform(1.0, 2.4)),
+        rays=rays,
         calcifications=int(rng.integers(3, 11)) if rng.random() < 0.3 else 0,
     )
 
 
 def _angular(rng: np.random.Generator, half_width: float) -> Lesion:
     return Lesion(
-        kind="angular", label="malignant", half_width=half_width, half_height=half_width * float(rng.uniform(0.7, 1.3)),
-        outline=_corners(rng) + _waves(rng, range(7, 16), float(rng.uniform(0.02, 0.055)), 0.3),
-        level=float(rng.uniform(-30, -19)), contrast=float(rng.uniform(9, 13)), mottle=float(rng.uniform(1.5, 3.2)),
-        loss=float(rng.uniform(0.9, 2.2)), soft=float(rng.uniform(0.12, 0.35)),
-        halo=float(rng.uniform(2, 7)), halo_width=float(rng.uniform(0.6, 1.5)),
+        kind="angular",
+        label="malignant",
+        half_width=half_width,
+        half_height=half_width * float(rng.uniform(0.7, 1.3)),
+        outline=_corners(rng) + _waves(rng, range(6, 26), float(rng.uniform(0.02, 0.055)), 0.7),
+        level=float(rng.uniform(-25, -16)),
+        contrast=float(rng.uniform(8, 12)),
+        mottle=float(rng.uniform(1.5, 3.2)),
+        loss=float(rng.uniform(0.9, 2.2)),
+        soft=float(rng.uniform(0.06, 0.3)),
+        halo=float(rng.uniform(2, 7)),
+        halo_width=float(rng.uniform(0.6, 1.5)),
         calcifications=int(rng.integers(3, 11)) if rng.random() < 0.3 else 0,
     )
 
@@ -244,18 +293,29 @@ def _angular(rng: np.random.Generator, half_width: float) -> Lesion:
 def _bulky(rng: np.random.Generator, half_width: float) -> Lesion:
     """High-grade and cellular: rounder, with fine lobulation and little shadow, even some enhancement."""
     return Lesion(
-        kind="bulky", label="malignant",
-        half_width=half_width * 1.1, half_height=half_width * float(rng.uniform(0.75, 1.2)),
-        outline=1 + _waves(rng, range(2, 6), float(rng.uniform(0.04, 0.08)), 0.6)
-        + _waves(rng, range(8, 15), float(rng.uniform(0.025, 0.05)), 0.2),
-        level=float(rng.uniform(-32, -22)), contrast=float(rng.uniform(9, 13)), mottle=float(rng.uniform(1.8, 3.2)),
-        loss=float(rng.uniform(0.3, 1.0)), soft=float(rng.uniform(0.08, 0.18)),
-        halo=float(rng.uniform(1, 5)), halo_width=float(rng.uniform(0.5, 1.2)),
+        kind="bulky",
+        label="malignant",
+        half_width=half_width * 1.1,
+        half_height=half_width * float(rng.uniform(0.75, 1.2)),
+        outline=1
+        + _waves(rng, range(2, 6), float(rng.uniform(0.04, 0.08)), 0.6)
+        + _waves(rng, range(6, 22), float(rng.uniform(0.03, 0.055)), 0.6),
+        level=float(rng.uniform(-30, -19)),
+        contrast=float(rng.uniform(8, 12)),
+        mottle=float(rng.uniform(1.8, 3.2)),
+        loss=float(rng.uniform(0.3, 1.0)),
+        soft=float(rng.uniform(0.05, 0.16)),
+        halo=float(rng.uniform(1, 5)),
+        halo_width=float(rng.uniform(0.5, 1.2)),
         calcifications=int(rng.integers(3, 9)) if rng.random() < 0.25 else 0,
     )
 
 
 _KINDS = {
-    "cyst": _cyst, "fibroadenoma": _fibroadenoma, "dense": _dense,
-    "spiculated": _spiculated, "angular": _angular, "bulky": _bulky,
+    "cyst": _cyst,
+    "fibroadenoma": _fibroadenoma,
+    "dense": _dense,
+    "spiculated": _spiculated,
+    "angular": _angular,
+    "bulky": _bulky,
 }

@@ -31,7 +31,10 @@ SMALLEST, LARGEST = 64, 2048
 
 @dataclass(frozen=True)
 class Phantom:
-    """One simulated picture: ``image`` uint8 H×W, ``mask`` bool H×W (empty if normal), ``label``, (row, column) mm per pixel."""
+    """One simulated picture.
+
+    ``image`` uint8 H×W, ``mask`` bool H×W (empty if normal), ``spacing`` (row, column) in mm per pixel.
+    """
 
     image: NDArray[np.uint8]
     mask: BoolArray
@@ -89,7 +92,7 @@ def draw_scene(seed: int, label: str, size: int) -> Scene:
 
 
 def write_dataset(root: Path, count: int, seed: int = 0, size: int = 256) -> list[Record]:
-    """Write ``count`` phantoms, the three labels in turn, as images, masks and a manifest; return their records.
+    """Write ``count`` phantoms, the three labels in turn, with masks and a manifest; return their records.
 
     ``root/images/ID.png``, ``root/masks/ID_mask.png`` (0 and 255; none for normals), ``root/phantoms.csv``.
 
@@ -130,31 +133,46 @@ def read(root: Path) -> list[Record]:
             expected="a folder written by senoscope.data.phantoms.write_dataset",
             fix="write one, or name the folder that holds the manifest",
         )
-    with manifest.open(encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
-        if tuple(rows.fieldnames or ()) != COLUMNS:
-            raise DatasetError(f"{manifest} has columns {rows.fieldnames}", expected=", ".join(COLUMNS))
-        return [_record(root, row, line) for line, row in enumerate(rows, start=2)]
-
-
-def _record(root: Path, row: dict[str, str], line: int) -> Record:
-    name, label = row["id"], row["label"]
-    if label not in CLASSES or Path(name).name != name:
-        raise DatasetError(
-            f"{root / MANIFEST}, line {line}: id {name!r}, label {label!r}",
-            expected=f"a plain file name and one of {', '.join(CLASSES)}",
-        )
     try:
-        spacing = (float(row["row_spacing_mm"]), float(row["column_spacing_mm"]))
-    except (TypeError, ValueError) as error:
-        raise DatasetError(f"{root / MANIFEST}, line {line}: spacing is not a number") from error
+        rows = list(csv.reader(io.StringIO(manifest.read_text(encoding="utf-8"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{manifest} is not a CSV text", fix="write the dataset again") from error
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise DatasetError(f"{manifest} has other columns: {rows[:1]}", expected=", ".join(COLUMNS))
+    return [_record(root, row, line) for line, row in enumerate(rows[1:], start=2)]
+
+
+def _record(root: Path, row: list[str], line: int) -> Record:
+    try:
+        name, label, _, _, *steps = row
+        spacing = (float(steps[0]), float(steps[1]))
+        sound = len(steps) == 2 and all(0 < step < 100 for step in spacing)
+    except (ValueError, IndexError):
+        sound = False
+    if not sound or label not in CLASSES or not name or Path(name).name != name:
+        raise DatasetError(
+            f"{root / MANIFEST}, line {line}: {','.join(row)}",
+            expected=f"{', '.join(COLUMNS)}, with a label of {', '.join(CLASSES)}",
+            fix="write the dataset again",
+        )
     image = root / "images" / f"{name}.png"
     masks = () if label == "normal" else (root / "masks" / f"{name}_mask.png",)
     for path in (image, *masks):
         if not path.is_file():
-            raise DatasetError(f"{path} is missing", expected=f"every file that {MANIFEST} names", fix="write the dataset again")
+            raise DatasetError(
+                f"{path} is missing",
+                expected=f"every file that {MANIFEST} names",
+                fix="write the dataset again",
+            )
     return Record(
-        id=name, dataset="phantoms", image=image, modality="US", label=label, masks=masks, patient=name, spacing=spacing
+        id=name,
+        dataset="phantoms",
+        image=image,
+        modality="US",
+        label=label,
+        masks=masks,
+        patient=name,
+        spacing=spacing,
     )
 
 
