@@ -12,6 +12,7 @@ import zlib
 from pathlib import PurePath
 
 from senoscope.errors import ImageError
+from senoscope.imaging import jpeg
 
 EXTENSIONS: dict[str, frozenset[str]] = {
     "PNG": frozenset({".png"}),
@@ -44,7 +45,8 @@ _KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1aE\xdf\xa3", "a video", "export the frame to analyse as PNG"),
 )
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# Windows, Linux, script, macOS (two byte orders and universal).
+_PROGRAMS = (b"MZ", b"\x7fELF", b"#!", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xca\xfe\xba\xbe")
 _MARKUP = re.compile(rb"\s*(<\?xml|<svg|<!doctype|<html|<!--)", re.IGNORECASE)
 
 
@@ -52,11 +54,11 @@ def sniff(data: bytes, source: str) -> str:
     """The format of a file's bytes, a key of ``EXTENSIONS``; raises ``ImageError`` for anything else."""
     if not data:
         raise ImageError(f"{source} is empty (0 bytes)", expected="an image", fix="copy or export it again")
+    if data[128:132] == b"DICM":  # before TIFF, whose header may stand in the preamble
+        return "DICOM"
     for magic, kind in _MAGIC:
         if data.startswith(magic):
             return kind
-    if data[128:132] == b"DICM":
-        return "DICOM"
     if re.match(rb"P[1-6][\s#]", data):
         return "PNM"
     raise ImageError(
@@ -69,7 +71,7 @@ def sniff(data: bytes, source: str) -> str:
 def check_preamble(data: bytes, source: str) -> None:
     """Refuse a DICOM file whose 128 free bytes make it a program or a script as well."""
     preamble = data[:128]
-    if preamble.startswith((b"MZ", b"\x7fELF", b"#!", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")):
+    if preamble.startswith(_PROGRAMS):
         raise ImageError(
             f"{source} is a DICOM file that can also be run as a program",
             expected="a preamble of zeros or a TIFF header",
@@ -108,42 +110,26 @@ def _check_png(data: bytes, source: str) -> None:
         (checksum,) = struct.unpack_from(">I", data, end - 4)
         # A damaged comment costs nothing; damaged pixels (critical chunks: upper-case first letter) do.
         if name[:1].isupper() and zlib.crc32(memoryview(data)[position + 4 : end - 4]) != checksum:
-            raise _damaged(source, f"the checksum of its {name.decode('ascii', 'replace')} part is wrong")
+            raise damaged(source, f"the checksum of its {name.decode('ascii', 'replace')} part is wrong")
         if name == b"IEND":
             return
         position = end
-    raise _truncated(source)
+    raise damaged(source, "its end is missing")
 
 
 def _check_jpeg(data: bytes, source: str) -> None:
-    """Walk the segments; entropy-coded data runs to the next real marker; the last one must be EOI."""
-    position, scans = 2, 0
-    while found := _MARKER.search(data, position):
-        marker, position = found.group(1)[0], found.end()
-        if marker == 0xD9:
-            if scans == 0:
-                raise _damaged(source, "it holds no picture")
-            return
-        if marker in (0x01, 0xD8):
-            continue
-        if position + 2 > len(data):
-            break
-        if marker == 0xDA:
-            scans += 1
-        position += struct.unpack_from(">H", data, position)[0]
-    raise _truncated(source)
+    lack = jpeg.missing(data)
+    if lack:
+        raise damaged(source, lack)
 
 
-def _truncated(source: str) -> ImageError:
+def damaged(source: str, why: str) -> ImageError:
+    """The error for a file that is of the right kind but not whole."""
     return ImageError(
-        f"{source} is cut short: its end is missing",
-        expected="a complete file; the missing part is never filled in",
-        fix="copy or download it again",
+        f"{source} is cut short or damaged: {why}",
+        expected="a complete file; what is missing is never filled in",
+        fix="copy or export it again",
     )
-
-
-def _damaged(source: str, why: str) -> ImageError:
-    return ImageError(f"{source} is damaged: {why}", expected="an intact file", fix="copy or export it again")
 
 
 def _describe(data: bytes) -> str:
@@ -163,4 +149,4 @@ def _advice(data: bytes) -> str:
     for magic, _, advice in _KNOWN:
         if data.startswith(magic):
             return advice
-    return "export the image as PNG; a DICOM file must have its 128-byte preamble and DICM mark"
+    return "export the image as PNG; a DICOM file needs its 128-byte preamble and DICM mark"

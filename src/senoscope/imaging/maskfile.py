@@ -32,8 +32,8 @@ def read_mask(
 ) -> BoolArray:
     """Union of the mask files of one image, bool H×W of ``shape``; no files make an empty mask.
 
-    ``orientation`` is the EXIF orientation that was undone on the image: masks drawn on the stored picture and
-    saved without such a tag are turned the same way. Masks are never resized and never thresholded.
+    ``orientation`` is the EXIF orientation that was undone on the image: masks drawn on the stored picture
+    and saved without such a tag are turned the same way. Masks are never resized and never thresholded.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def _read_one(path: Path, shape: tuple[int, int], orientation: int, limits: Limi
 
 
 def _turned(picture: Image.Image, shape: tuple[int, int], orientation: int, name: str) -> Image.Image:
-    """The mask in the upright frame, when its image was stored turned and the mask carries no tag of its own."""
+    """The mask turned like its image, when that was stored turned and the mask has no tag of its own."""
     if orientation == 1 or picture.info["orientation"] != 1:
         return picture
     size = (picture.height, picture.width)
@@ -75,7 +75,7 @@ def _turned(picture: Image.Image, shape: tuple[int, int], orientation: int, name
         raise MaskError(
             f"{name} has no EXIF orientation and its image has {orientation}: it fits both ways round",
             expected="image and mask stored the same way up",
-            fix="save the image upright (with its EXIF rotation applied) and check that the mask lies on the lesion",
+            fix="save the image upright (its EXIF rotation applied) and check where the mask lies",
         )
     return picture
 

@@ -15,11 +15,12 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from senoscope.errors import ImageError, SenoscopeError
-from senoscope.imaging.formats import check_complete
-from senoscope.imaging.raw import Limits, RawImage
+from senoscope.imaging import jpeg
+from senoscope.imaging.formats import check_complete, damaged
+from senoscope.imaging.raw import Limits, Pixels, RawImage
 
-# Made directly rather than with Image.open: its size limit is one global number for the whole process and only
-# warns up to twice that number. These constructors read the header and nothing more.
+# Made directly rather than with Image.open: its size limit is one number for the whole process and only warns
+# up to twice that number. These constructors read the header and nothing more.
 _OPENERS: dict[str, type[ImageFile]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
@@ -27,6 +28,9 @@ _OPENERS: dict[str, type[ImageFile]] = {
     "BMP": BmpImageFile,
     "PNM": PpmImageFile,
 }
+
+
+_EIGHT_BIT = ("RGB", "RGBA", "LA", "CMYK")
 
 
 def open_picture(kind: str, data: bytes, source: str, limits: Limits) -> Image.Image:
@@ -37,10 +41,14 @@ def open_picture(kind: str, data: bytes, source: str, limits: Limits) -> Image.I
     try:
         opened = _OPENERS[kind](BytesIO(data))
         limits.check_size(opened.width, opened.height, source)
-        limits.check_frames(getattr(opened, "n_frames", 1), source)
+        if getattr(opened, "is_animated", False):
+            limits.check_frames(2, source)  # two or more: counting a long chain of pages costs time
         check_complete(kind, data, source)
         orientation = int(opened.getexif().get(ExifTags.Base.Orientation, 1))
+        deep = opened.mode in _EIGHT_BIT and ";16" in str(opened.tile)
         opened.load()
+        if kind == "JPEG" and _mid_grey_end(opened) and jpeg.is_filled(data):
+            raise damaged(source, "its end is missing")
     except SenoscopeError:
         raise
     except (
@@ -51,10 +59,26 @@ def open_picture(kind: str, data: bytes, source: str, limits: Limits) -> Image.I
             expected=f"a complete, undamaged {kind} file",
             fix="copy or export it again",
         ) from error
+    if not 2 <= orientation <= 8:
+        orientation = 1
     # TIFF is turned upright by Pillow while loading; the others are turned here.
-    upright = opened if kind == "TIFF" else ImageOps.exif_transpose(opened)
-    upright.info["orientation"] = orientation if 1 <= orientation <= 8 else 1
+    upright = ImageOps.exif_transpose(opened) if orientation > 1 and kind != "TIFF" else opened
+    upright.info.update(orientation=orientation, deep=deep, tiff=_tiff_facts(opened))
     return upright
+
+
+def _mid_grey_end(picture: Image.Image) -> bool:
+    """True if the last pixel has the value libjpeg fills with (CMYK is stored inverted: 127)."""
+    last = np.asarray(picture.getpixel((picture.width - 1, picture.height - 1)))
+    return bool(np.isin(last, (127, 128)).all())
+
+
+def _tiff_facts(opened: ImageFile) -> tuple[int, bool]:
+    """Bits per sample and whether 0 means white: what Pillow leaves undone for deep grey pixels."""
+    if not isinstance(opened, TiffImageFile):
+        return 0, False
+    bits = opened.tag_v2.get(258, (1,))
+    return int(bits[0]), opened.tag_v2.get(262) == 0
 
 
 def decode(kind: str, data: bytes, source: str, limits: Limits) -> RawImage:
@@ -62,6 +86,8 @@ def decode(kind: str, data: bytes, source: str, limits: Limits) -> RawImage:
     picture = open_picture(kind, data, source, limits)
     notes: list[str] = []
     pixels = _pixels(picture, source, notes)
+    if picture.info["deep"]:
+        notes.append("16-bit colour read as 8-bit")
     orientation: int = picture.info["orientation"]
     if orientation != 1:
         notes.append(f"turned upright (EXIF orientation {orientation})")
@@ -70,34 +96,40 @@ def decode(kind: str, data: bytes, source: str, limits: Limits) -> RawImage:
     )
 
 
-def _pixels(
-    picture: Image.Image, source: str, notes: list[str]
-) -> NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]:
+def _pixels(picture: Image.Image, source: str, notes: list[str]) -> Pixels:
     mode = picture.mode
+    if picture.has_transparency_data and not mode.startswith("I"):
+        return _flattened(picture, notes)
     if mode in ("L", "RGB"):
         return np.asarray(picture, dtype=np.uint8)
     if mode == "1":
         return np.asarray(picture.convert("L"), dtype=np.uint8)
-    if mode.startswith("I;16"):
-        return np.asarray(picture).astype(np.uint16)
-    if mode == "I":
-        return _integers(np.asarray(picture), source)
-    if mode == "F":
-        return _floats(np.asarray(picture, dtype=np.float32), source)
-    if mode in ("LA", "RGBA", "PA") or (mode == "P" and "transparency" in picture.info):
-        return _flattened(picture, notes)
     if mode in ("P", "CMYK", "YCbCr"):
         notes.append({"P": "palette", "CMYK": "CMYK", "YCbCr": "YCbCr"}[mode] + " converted to RGB")
         return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    if mode == "F" or mode.startswith("I"):
+        return _deep(picture, source)
     raise ImageError(
         f"{source} holds {mode} pixels", expected="grey, RGB, palette or CMYK pixels", fix="export it as PNG"
     )
 
 
+def _deep(picture: Image.Image, source: str) -> Pixels:
+    """Grey of more than 8 bits, black at 0 and white at the type's maximum."""
+    bits, white_is_zero = picture.info["tiff"]
+    if picture.mode == "F":
+        values = _floats(np.asarray(picture, dtype=np.float32), source)
+        return np.float32(1) - values if white_is_zero else values
+    whole = _integers(np.asarray(picture).astype(np.int32), source)
+    if bits == 12:
+        whole = np.rint(whole * (65535 / 4095)).astype(np.uint16)
+    return np.uint16(65535) - whole if white_is_zero else whole
+
+
 def _flattened(picture: Image.Image, notes: list[str]) -> NDArray[np.uint8]:
     """Transparent pixels over black, as on a reading screen; opaque ones unchanged."""
     rgba = picture.convert("RGBA")
-    if rgba.getextrema()[3] == (255, 255):
+    if np.asarray(rgba.getchannel("A")).min() == 255:
         return np.asarray(rgba.convert("RGB"), dtype=np.uint8)
     notes.append("transparency laid over black")
     black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from senoscope.errors import ImageError
 from senoscope.schema import Box, FloatArray
 
+Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+
 MIN_SIDE = 32
 """Shorter images (px) hold too little speckle to say anything about."""
 
@@ -69,12 +71,13 @@ class RawImage:
     """Pixels as stored, upright, with what the file says about them.
 
     ``pixels`` is H×W or H×W×3 (RGB) of uint8, uint16 or float32; integers span their type's whole range and
-    floats 0..1. ``spacing`` is (row, column) in mm per pixel or ``None`` when unknown. ``modality`` is the DICOM
-    code, ``None`` for ordinary pictures. ``notes`` say what was converted on the way. ``orientation`` is the
-    EXIF orientation (1 to 8) that was undone. ``region`` is the B-mode area a DICOM file marks, if it marks one.
+    floats 0..1. ``spacing`` is (row, column) in mm per pixel or ``None`` when unknown. ``modality`` is the
+    DICOM code, ``None`` for ordinary pictures. ``notes`` say what was converted on the way.
+    ``orientation`` is the EXIF orientation (1 to 8) that was undone. ``region`` is the B-mode area a DICOM
+    file marks, if it marks exactly one.
     """
 
-    pixels: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+    pixels: Pixels
     spacing: tuple[float, float] | None
     modality: str | None
     notes: tuple[str, ...]
@@ -90,17 +93,23 @@ class RawImage:
 
 def to_gray(raw: RawImage) -> FloatArray:
     """Float32 H×W in 0..1: integers divided by their type's maximum, colour by Rec. 601 luma."""
-    pixels = raw.pixels
-    scale = np.float32(1.0 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
+    pixels, scale = raw.pixels, np.float32(_white(raw.pixels))
     if pixels.ndim == 2:
         return pixels.astype(np.float32) / scale
     red, green, blue = (pixels[..., channel] for channel in range(3))
     if np.array_equal(red, green) and np.array_equal(green, blue):
         return red.astype(np.float32) / scale  # exact: a grey picture saved as RGB equals its grey twin
-    luma = red.astype(np.float32) * np.float32(_LUMA[0])
+    luma: FloatArray = red.astype(np.float32) * np.float32(_LUMA[0])
     luma += green.astype(np.float32) * np.float32(_LUMA[1])
     luma += blue.astype(np.float32) * np.float32(_LUMA[2])
-    return np.minimum(luma / scale, np.float32(1.0))
+    luma /= scale
+    np.minimum(luma, np.float32(1.0), out=luma)
+    return luma
+
+
+def _white(pixels: Pixels) -> float:
+    """The stored value that means full brightness."""
+    return {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(pixels.dtype, 1.0)
 
 
 def colour_fraction(raw: RawImage) -> float:
@@ -108,9 +117,8 @@ def colour_fraction(raw: RawImage) -> float:
     pixels = raw.pixels
     if pixels.ndim == 2:
         return 0.0
-    scale = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
     highest, lowest = pixels.max(axis=2), pixels.min(axis=2)  # highest ≥ lowest: unsigned subtraction is safe
-    return float(np.mean((highest - lowest) > CHROMA * scale))
+    return float(np.mean((highest - lowest) > CHROMA * _white(pixels)))
 
 
 def analysable(gray: FloatArray) -> str | None:
@@ -120,6 +128,10 @@ def analysable(gray: FloatArray) -> str | None:
         return f"the image is {width}×{height} pixels; at least {MIN_SIDE} on each side are needed"
     if max(height, width) > MAX_ASPECT * min(height, width):
         return f"the image is a strip of {width}×{height} pixels"
+    return _flat(gray)
+
+
+def _flat(gray: FloatArray) -> str | None:
     low, high = float(gray.min()), float(gray.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         return "the image holds values that are not numbers"
