@@ -80,6 +80,8 @@ def _interval(estimator: Estimator, draws: list[NDArray[np.float64]], level: flo
     defined = values[np.isfinite(values)]
     if len(defined) and 2 * len(defined) >= len(values):
         tail = 50 * (1 - level)
+        if estimator.noisy:
+            defined = np.maximum(defined - defined.mean() + value, 0)
         low, high = np.percentile(defined, [tail, 100 - tail])
         result["low"], result["high"] = float(low), float(high)
     return result

@@ -86,7 +86,8 @@ def calibration_error(
     """Expected calibration error of the top class: Σ over bins of share × |accuracy − mean confidence|.
 
     Bins are ``bins`` equal widths of 0..1, closed on the right, or with ``equal_mass`` quantiles of the
-    confidence (Nixon et al. 2019, arXiv:1904.01685). In the bootstrap the bins stay those of the table.
+    confidence (Nixon et al. 2019, arXiv:1904.01685). In the bootstrap the bins stay those of the table,
+    and the draws are shifted to centre on the value, because resampling adds noise and noise adds error.
     """
     picked = np.flatnonzero(rows)
     confidence, correct = _top(probabilities[picked], labels[picked])
@@ -102,7 +103,7 @@ def calibration_error(
         error = np.divide(off, total, out=np.full(np.shape(off), np.nan), where=total > 0)
         return np.asarray(error, dtype=np.float64)
 
-    return Estimator(picked, of)
+    return Estimator(picked, of, noisy=True)
 
 
 def _top(probabilities: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Floats]:

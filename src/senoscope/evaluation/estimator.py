@@ -19,12 +19,14 @@ class Estimator:
 
     ``rows`` are the indices of the n cases that it is about; ``of`` maps their weights (…, n) to values
     (…), NaN where the figure is undefined. The point estimate is the value under weights of one. ``share``
-    marks a count of cases over a count of cases.
+    marks a count of cases over a count of cases, ``noisy`` a figure that sampling noise pushes one way, as it
+    does a calibration error.
     """
 
     rows: NDArray[np.intp]
     of: Callable[[Floats], Floats]
     share: bool = False
+    noisy: bool = False
 
     @property
     def value(self) -> float:

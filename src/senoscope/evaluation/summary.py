@@ -1,0 +1,140 @@
+"""From a prediction table to one JSON-able summary: every figure with its interval, n, split and stamps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from senoscope import __version__
+from senoscope._files import write_text
+from senoscope.errors import TableError
+from senoscope.evaluation import frozen
+from senoscope.evaluation.bootstrap import RESAMPLES, bootstrap
+from senoscope.evaluation.calibration import BINS
+from senoscope.evaluation.metrics import estimators, point_estimates
+from senoscope.evaluation.provenance import notes, stamps
+from senoscope.evaluation.segmentation import size_strata
+from senoscope.evaluation.surfaces import TOLERANCE_PX
+from senoscope.evaluation.table import PredictionTable, Words
+from senoscope.schema import CLASSES, RESEARCH_USE, BoolArray
+
+STRATUM_FIGURES = ("accuracy", "auc_benign_malignant", "dice", "nsd", "missed", "false_positive_rate")
+"""Figures given for each stratum, where they are defined."""
+
+Summary = dict[str, Any]
+
+
+def summarise(table: PredictionTable, *, resamples: int = RESAMPLES, seed: int = 0) -> Summary:
+    """Every figure of a table's test cases; out-of-fold pooled, per fold, and by stratum.
+
+    Leaves of ``figures``, ``calibrated``, ``operating_points`` and ``strata`` are
+    ``{"value", "low", "high", "n"}`` with 95 % intervals clustered by patient or duplicate group; the keys are
+    those of :data:`metrics.TITLES`. Raises :class:`TableError` for a table without test rows.
+    """
+    if not table.test.any():
+        raise TableError(
+            "the prediction table has validation rows only", expected="rows whose split is 'test'"
+        )
+    test, cluster = table.where(table.test), table.cluster[table.test]
+    found = frozen.temperatures(table)
+    options = {"resamples": resamples, "seed": seed}
+    return {
+        "system": table.metadata.get("system"),
+        "split": {"name": table.metadata.get("split"), "hash": table.metadata.get("split_hash")},
+        "stamps": stamps(table),
+        "notes": notes(table, found),
+        "cases": _cases(table),
+        "figures": bootstrap(estimators(test), cluster, **options),
+        "folds": _folds(test),
+        "temperature": {str(fold): value for fold, value in found.items()},
+        "calibrated": frozen.calibrated_figures(table, found, **options),
+        "operating_points": frozen.operating_points(table, found, **options),
+        "strata": _strata(test, cluster, options),
+        "method": _method(resamples, seed),
+        "machine": table.metadata.get("machine"),
+        "research_use": RESEARCH_USE,
+    }
+
+
+def write_summary(summary: Summary, path: Path) -> None:
+    """Write a summary as JSON."""
+    write_text(path, json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _cases(table: PredictionTable) -> dict[str, Any]:
+    test = table.where(table.test)
+    datasets, counts = np.unique(test.dataset.astype(str), return_counts=True)
+    return {
+        "test": len(test),
+        "validation": int((~table.test).sum()),
+        "clusters": len(np.unique(table.cluster[table.test])),
+        "labels": {name: int((test.label == code).sum()) for code, name in enumerate(CLASSES)},
+        "unlabelled": int((test.label < 0).sum()),
+        "with_lesion_mask": int(test.lesion.sum()),
+        "without_lesion": int(test.clean.sum()),
+        "folds": np.unique(test.fold).tolist(),
+        "datasets": dict(zip(datasets.tolist(), counts.tolist(), strict=True)),
+    }
+
+
+def _folds(test: PredictionTable) -> dict[str, dict[str, Any]]:
+    """Mean and standard deviation (n − 1) of each figure over the folds, with the folds' own values."""
+    numbers = np.unique(test.fold).tolist()
+    if len(numbers) < 2:
+        return {}
+    each = {number: point_estimates(test.where(test.fold == number)) for number in numbers}
+    table: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(name for figures in each.values() for name in figures):
+        values = {str(n): each[n][name] for n in numbers if np.isfinite(each[n].get(name, np.nan))}
+        if len(values) > 1:
+            spread = list(values.values())
+            table[name] = {
+                "mean": float(np.mean(spread)),
+                "sd": float(np.std(spread, ddof=1)),
+                "values": values,
+            }
+    return table
+
+
+def _strata(test: PredictionTable, cluster: Any, options: dict[str, int]) -> dict[str, dict[str, Any]]:
+    groups = {
+        "lesion size": size_strata(test),
+        "device": _by_word(test.device),
+        "BI-RADS": _by_word(test.birads),
+        "dataset": _by_word(test.dataset),
+    }
+    strata: dict[str, dict[str, Any]] = {}
+    for group, members in groups.items():
+        filled = {name: rows for name, rows in members.items() if rows.any()}
+        if len(filled) > 1:
+            strata[group] = {
+                name: _stratum(test.where(rows), cluster[rows], options) for name, rows in filled.items()
+            }
+    return strata
+
+
+def _by_word(words: Words) -> dict[str, BoolArray]:
+    known = sorted({str(word) for word in words if word})
+    return {word: np.array([value == word for value in words], dtype=bool) for word in known}
+
+
+def _stratum(part: PredictionTable, cluster: Any, options: dict[str, int]) -> dict[str, Any]:
+    figures = estimators(part)
+    return dict(
+        bootstrap({name: figures[name] for name in STRATUM_FIGURES if name in figures}, cluster, **options)
+    )
+
+
+def _method(resamples: int, seed: int) -> dict[str, Any]:
+    return {
+        "interval": "95 % percentile bootstrap of clusters (duplicate group, else patient, else case)",
+        "resamples": resamples,
+        "seed": seed,
+        "calibration_bins": f"{BINS} of equal width over the top class's probability",
+        "nsd_tolerance_px": TOLERANCE_PX,
+        "thresholds": "frozen on the validation cases of each fold, on calibrated scores",
+        "senoscope": __version__,
+    }
