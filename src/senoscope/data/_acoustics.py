@@ -130,7 +130,9 @@ def field(rng: np.random.Generator, grid: Grid, length: tuple[float, float]) -> 
     rows = spline_basis(grid.shape[0], _knots(grid.depth, length[0]))
     columns = spline_basis(grid.shape[1], _knots(grid.width, length[1]))
     knots = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
-    return (rows @ knots @ columns.T) / np.float32(151 / 315)  # the mean power of a cubic B-spline, per axis
+    noise = (rows @ knots @ columns.T).astype(np.float32, copy=False)
+    noise /= np.float32(151 / 315)  # a cubic B-spline's mean power per axis, so the deviation over two axes
+    return noise
 
 
 def curve(rng: np.random.Generator, grid: Grid, length: float) -> FloatArray:
@@ -190,7 +192,8 @@ def speckle(
     signal = fft.ifft(fft.fft(scatter, axis=1, overwrite_x=True) * lateral_response(scanner, grid), axis=1)
     signal += np.float32(noise) * complex_normal(rng, diffuse.shape)
     pulse = gaussian_kernel(scanner.pulse / grid.dz)
-    return np.abs(ndimage.convolve1d(signal, pulse, axis=0, mode="reflect"))
+    envelope: FloatArray = np.abs(ndimage.convolve1d(signal, pulse, axis=0, mode="reflect"))
+    return envelope
 
 
 @lru_cache(maxsize=2)
@@ -201,14 +204,15 @@ def _frequencies(columns: int) -> FloatArray:
 def lateral_response(scanner: Scanner, grid: Grid) -> FloatArray:
     """The beam's transfer function across the lines, one row per depth, unit energy."""
     beam = scanner.beam * np.sqrt(1 + ((grid.z - scanner.focus) / scanner.focal_zone) ** 2) / grid.dx
-    response = np.exp(-2 * (np.pi * beam * _frequencies(grid.shape[1])) ** 2).astype(np.float32)
+    response: FloatArray = np.exp(-2 * (np.pi * beam * _frequencies(grid.shape[1])) ** 2).astype(np.float32)
     response /= np.sqrt(np.mean(response**2, axis=1, keepdims=True))
     return response
 
 
 def complex_normal(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.complex64]:
     """Circular complex Gaussian noise, variance 1 per part, picked from a table of 65,536 for speed."""
-    return _normal_table()[rng.integers(0, 1 << 16, shape, np.uint16)]
+    noise: NDArray[np.complex64] = _normal_table()[rng.integers(0, 1 << 16, shape, np.uint16)]
+    return noise
 
 
 @lru_cache(maxsize=1)
@@ -222,8 +226,9 @@ def _normal_table() -> NDArray[np.complex64]:
 def gaussian_kernel(sigma: float) -> FloatArray:
     """Sampled Gaussian with unit energy (sum of squares 1)."""
     reach = max(1, int(np.ceil(3 * sigma)))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return (kernel / np.sqrt(np.sum(kernel**2))).astype(np.float32)
+    kernel: FloatArray = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2).astype(np.float32)
+    kernel /= np.sqrt(np.sum(kernel**2, dtype=np.float32))
+    return kernel
 
 
 def b_mode(rng: np.random.Generator, tissue: Tissue, scanner: Scanner, grid: Grid) -> NDArray[np.uint8]:
@@ -255,9 +260,9 @@ def _contact(scanner: Scanner, grid: Grid) -> FloatArray:
     """dB lost where the probe lifts off the skin, 1×m, strongest at the very edge."""
     place = np.linspace(0, 1, grid.shape[1], dtype=np.float32)[None, :]
     left, right = scanner.contact
-    return np.float32(left) * np.exp(-((place / 0.12) ** 2)) + np.float32(right) * np.exp(
-        -(((1 - place) / 0.12) ** 2)
-    )
+    lost: FloatArray = np.float32(left) * np.exp(-((place / np.float32(0.12)) ** 2))
+    lost += np.float32(right) * np.exp(-(((1 - place) / np.float32(0.12)) ** 2))
+    return lost
 
 
 def _display(decibel: FloatArray, scanner: Scanner, grid: Grid) -> NDArray[np.uint8]:
@@ -276,7 +281,8 @@ def _display(decibel: FloatArray, scanner: Scanner, grid: Grid) -> NDArray[np.ui
         picture[:, :side] = picture[:, -side:] = 0
     if bottom:
         picture[-bottom:] = 0
-    return np.rint(picture * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(picture * 255).astype(np.uint8)
+    return pixels
 
 
 def _scan_convert(picture: FloatArray, scanner: Scanner) -> FloatArray:

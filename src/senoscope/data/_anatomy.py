@@ -97,17 +97,19 @@ def _enlarge(coarse: FloatArray, shape: tuple[int, int], step: tuple[int, int]) 
     """Linear interpolation of every ``step``-th sample back to ``shape``."""
     rows = _hat_basis(shape[0], coarse.shape[0], step[0])
     columns = _hat_basis(shape[1], coarse.shape[1], step[1])
-    return rows @ coarse @ columns.T
+    return (rows @ coarse @ columns.T).astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=32)
 def _hat_basis(count: int, knots: int, step: int) -> FloatArray:
     place = np.minimum(np.arange(count) / step, knots - 1)
-    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots)[None, :])).astype(np.float32)
+    basis: FloatArray = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots))).astype(np.float32)
+    return basis
 
 
 def _ridge(distance: FloatArray, width: float) -> FloatArray:
-    return np.exp(-((distance / np.float32(width)) ** 2))
+    ridge: FloatArray = np.exp(-((distance / np.float32(width)) ** 2))
+    return ridge
 
 
 def _fat(rng: np.random.Generator, grid: Grid, bend: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

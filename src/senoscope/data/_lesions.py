@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from senoscope.data._acoustics import Grid, Tissue, field
 from senoscope.data._anatomy import Layers
@@ -42,10 +43,11 @@ class Lesion:
     x: float = 0.0
     z: float = 0.0
 
-    def polar(self, z: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Where each place lies: mm outside (+) or inside (−) the margin, angle's index, margin's cosine to the beam.
+    def polar(self, z: FloatArray, x: FloatArray) -> tuple[FloatArray, NDArray[np.int32], FloatArray]:
+        """Where each place lies against the margin.
 
-        The distance is along the ray from the centre, so its zero is the exact margin.
+        Returns mm outside (+) or inside (−) it along the ray from the centre, the angle's index, and the
+        cosine between the margin's normal and the beam.
         """
         cos, sin = np.float32(np.cos(self.tilt)), np.float32(np.sin(self.tilt))
         across, down = x - np.float32(self.x), z - np.float32(self.z)
@@ -60,7 +62,7 @@ class Lesion:
         facing = np.abs(steep) / np.maximum(
             np.hypot(steep, u_unit / np.float32(self.half_width)), np.float32(1e-6)
         )
-        return outside, index, facing
+        return outside.astype(np.float32, copy=False), index, facing.astype(np.float32, copy=False)
 
     def reach(self) -> float:
         """Radius in mm of a circle around the centre that holds the lesion."""
@@ -188,13 +190,11 @@ def _corners(rng: np.random.Generator) -> FloatArray:
     """A rounded polygon of five to eight uneven sides."""
     angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     count = int(rng.integers(5, 9))
-    turned = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count + rng.uniform(
-        0, 2 * np.pi
-    )
+    turned = (np.arange(count) + rng.uniform(-0.3, 0.3, count) + rng.random() * count) * 2 * np.pi / count
     sides = rng.uniform(0.7, 1.05, count)
     cosine = np.cos(angle[:, None] - turned[None, :])
-    radius = np.min(np.where(cosine > 0.15, sides / np.maximum(cosine, 0.15), 9.0), axis=1)
-    return np.minimum(radius, 1.5).astype(np.float32)
+    radius: FloatArray = np.min(sides / np.maximum(cosine, 0.15), axis=1).astype(np.float32)
+    return np.minimum(radius, np.float32(1.5))
 
 
 def _cyst(rng: np.random.Generator, half_width: float) -> Lesion:
