@@ -110,7 +110,7 @@ def _read_parquet(path: Path) -> Cells:
 def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return str(value).strip()
+    return str(value).strip(" ")
 
 
 def _arrow(path: Path) -> Any:
