@@ -85,19 +85,27 @@ def test_mini_mias_counts_and_women() -> None:
     assert tissues == {"dense-glandular": 112, "fatty": 106, "fatty-glandular": 104}  # Oliver 2008, table B.1
 
 
+def contrast(pixels: np.ndarray, x: float, y: float, radius: float) -> float:
+    """Mean gray value within a circle less that of the ring around it."""
+    reach = int(1.6 * radius) + 1
+    top, left = max(0, int(y) - reach), max(0, int(x) - reach)
+    window = pixels[top : int(y) + reach, left : int(x) + reach]
+    rows, columns = np.ogrid[: window.shape[0], : window.shape[1]]
+    distance = np.hypot(rows + top - y, columns + left - x)
+    ring = (distance > radius) & (distance < 1.6 * radius)
+    return float(window[distance < radius].mean() - window[ring].mean())
+
+
 def test_mini_mias_circles_lie_on_brighter_tissue_only_the_right_way_up() -> None:
     """Findings are brighter than the ring around them; upside down, most of that contrast is gone."""
     upright, flipped = [], []
-    for record in real("mini-mias")[::3]:
+    for record in real("mini-mias"):
         with Image.open(record.image) as image:
             pixels = np.asarray(image, dtype=float)
-        rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
         for box in record.boxes or ():
             radius, middle = box.width / 2, box.y + box.height / 2
             for place, contrasts in ((middle, upright), (pixels.shape[0] - middle, flipped)):
-                distance = np.hypot(rows - place, columns - box.x - radius)
-                ring = (distance > radius) & (distance < 1.6 * radius)
-                contrasts.append(pixels[distance < radius].mean() - pixels[ring].mean())
+                contrasts.append(contrast(pixels, box.x + radius, place, radius))
     assert np.median(upright) > 4 * np.median(flipped)
 
 

@@ -115,8 +115,8 @@ def _text(value: Any) -> str:
 
 def _arrow(path: Path) -> Any:
     try:
-        import pyarrow  # noqa: PLC0415  (an extra: only Parquet needs it)
-        import pyarrow.parquet  # noqa: PLC0415
+        import pyarrow
+        import pyarrow.parquet  # an extra: only Parquet needs it
     except ModuleNotFoundError:
         raise MissingExtraError(
             f"{path.name} is Parquet, which needs the package pyarrow",
