@@ -1,0 +1,76 @@
+"""The default model: a light network that outlines and classifies lesions in breast ultrasound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from senoscope.models.blocks.encoder import CHANNELS, load_encoder
+from senoscope.models.interface import Outputs, System
+
+
+def _conv(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True)
+    )
+
+
+class _Up(nn.Module):
+    """Narrow, enlarge twofold, join the encoder's skip, convolve (a U-Net step; narrowing first is what keeps it quick)."""
+
+    def __init__(self, inputs: int, skip: int, outputs: int, depth: int = 2) -> None:
+        super().__init__()
+        self.narrow = _conv(inputs, outputs, 1)
+        self.convs = nn.Sequential(_conv(outputs + skip, outputs), *(_conv(outputs, outputs) for _ in range(depth - 1)))
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        x = functional.interpolate(self.narrow(x), scale_factor=2.0, mode="nearest")
+        out: Tensor = self.convs(torch.cat([x, skip], 1))
+        return out
+
+
+class SenoscopeUS(System):
+    """MobileNetV2 encoder, U-Net decoder, and a class head that *is* its class activation map.
+
+    Every location of the stride-16 grid gives evidence for each class (``class_map``) and has a share in the
+    decision (``pool_weights``, a softmax over locations that sees the outline the network just drew). The image's
+    class logits are the share-weighted sum of the evidence and nothing else, so the evidence can be divided among
+    lesions and the parts add up to the whole (cf. class activation maps, Zhou et al. 2016; attention pooling,
+    Ilse et al. 2018).
+
+    The mask is predicted at half the input's size and enlarged bilinearly. Sides of the input must be multiples of 32.
+    """
+
+    def __init__(self, classes: int = 3, *, encoder_weights: Path | None = None, pretrained: bool = False,
+                 dropout: float = 0.2) -> None:
+        super().__init__()
+        self.encoder = load_encoder(encoder_weights, pretrained=pretrained)
+        c2, c4, c8, c16, c32 = CHANNELS
+        self.neck = _conv(c32, 128, 1)
+        self.up16 = _Up(128, c16, 96)
+        self.up8 = _Up(96, c8, 64)
+        self.up4 = _Up(64, c4, 48)
+        self.up2 = _Up(48, c2, 24, depth=1)
+        self.mask = nn.Conv2d(24, 1, 3, padding=1)
+        self.evidence = nn.Sequential(_conv(96 + 128, 128, 1), nn.Dropout2d(dropout), nn.Conv2d(128, classes, 1))
+        self.attention = nn.Sequential(_conv(96 + 128, 32, 1), nn.Conv2d(32, 1, 1))
+        self.focus = nn.Parameter(torch.tensor(0.5))  # how much the outline steers the pooling
+
+    def forward(self, image: Tensor, mask: Tensor | None = None, clinical: Tensor | None = None) -> Outputs:
+        """Image N×1×H×W in 0..1 to class logits, mask logits, evidence and shares; other inputs are ignored."""
+        f2, f4, f8, f16, f32 = self.encoder(image)
+        neck = self.neck(f32)
+        d16 = self.up16(neck, f16)
+        d2 = self.up2(self.up4(self.up8(d16, f8), f4), f2)
+        half = self.mask(d2)
+        mask_logits = functional.interpolate(half, scale_factor=2.0, mode="bilinear", align_corners=False)
+        context = torch.cat([d16, functional.interpolate(neck, scale_factor=2.0, mode="nearest")], 1)
+        class_map = self.evidence(context).float()
+        outline = functional.avg_pool2d(half.detach().float().clamp(-8, 8), 8)
+        scores = self.attention(context).float() + self.focus * outline
+        pool_weights = scores.flatten(2).softmax(2).view_as(scores)
+        class_logits = (class_map * pool_weights).sum((2, 3))
+        return Outputs(class_logits, mask_logits.float(), class_map, pool_weights)

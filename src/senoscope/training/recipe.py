@@ -1,0 +1,133 @@
+"""A recipe: a YAML file that fully says one training, checked key by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from senoscope._files import write_text
+from senoscope.catalog import nearest
+from senoscope.errors import ConfigError
+from senoscope.imaging.preprocess import Preprocess
+
+_MAX_BYTES = 200_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataSource(_Part):
+    """One dataset of a training: which, where, and the split that says who is in which fold.
+
+    ``fold`` is the fold held out for testing; ``None`` holds nothing out. ``all: true`` also trains on images
+    that the split dropped; by default they are left out.
+    """
+
+    name: str
+    root: Path | None = None
+    split: str | None = None
+    fold: int | None = Field(default=None, ge=0)
+
+
+class Augment(_Part):
+    """Random changes of the training images, all probabilities in 0..1."""
+
+    flip: float = Field(default=0.5, ge=0, le=1)
+    rotate_degrees: float = Field(default=12.0, ge=0, le=180)
+    zoom: tuple[float, float] = (0.65, 1.3)
+    aspect: float = Field(default=0.3, ge=0, lt=1, description="largest stretch of one side, as exp(±aspect)")
+    gamma: float = Field(default=0.3, ge=0, description="standard deviation of the logarithm of the gamma")
+    contrast: float = Field(default=0.25, ge=0, lt=1)
+    brightness: float = Field(default=0.1, ge=0, lt=1)
+    gain: float = Field(default=0.35, ge=0, lt=1, description="largest change of gain from top to bottom")
+    speckle: float = Field(default=0.4, ge=0, le=1)
+    blur: float = Field(default=0.3, ge=0, le=1)
+    overlay: float = Field(default=0.4, ge=0, le=1, description="burnt-in text and calipers")
+
+
+class Recipe(_Part):
+    """Everything that decides a training. Sizes in pixels, rates per step, lengths in epochs."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    system: str = "senoscope-us"
+    data: tuple[DataSource, ...] = Field(min_length=1)
+    phantoms: int = Field(default=0, ge=0, le=100_000, description="simulated images mixed into training")
+    valid_fraction: float = Field(default=0.12, gt=0, lt=0.5)
+    preprocess: Preprocess = Preprocess()
+    train_size: int = Field(default=192, ge=32, le=2048, multiple_of=32)
+    augment: Augment = Augment()
+    epochs: int = Field(default=20, ge=1, le=10_000)
+    batch: int = Field(default=16, ge=1, le=4096)
+    lr: float = Field(default=1e-3, gt=0, le=1)
+    encoder_lr_factor: float = Field(default=0.4, gt=0, le=1)
+    weight_decay: float = Field(default=0.02, ge=0, le=1)
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    ema: float = Field(default=0.995, ge=0, lt=1)
+    clip: float = Field(default=5.0, gt=0)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    mask_weight: float = Field(default=1.0, ge=0)
+    class_weight: float = Field(default=1.0, ge=0)
+    balance: float = Field(default=0.5, ge=0, le=1, description="power of the inverse class frequency")
+    patience: int = Field(default=10, ge=1, description="epochs without a better validation score before stopping")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
+    devices: int = Field(default=1, ge=1)
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores if not given")
+    seed: int = Field(default=0, ge=0)
+    encoder_weights: Path | None = None
+    pretrained: bool = Field(default=False, description="fetch the encoder from timm's hub")
+
+
+def read_recipe(path: Path, **overrides: Any) -> Recipe:
+    """Read and check a recipe; keyword arguments replace its top-level keys.
+
+    Raises
+    ------
+    ConfigError: not YAML, tags or aliases in it, an unknown key (the nearest right one is named), a value of the
+        wrong type or out of range.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no recipe {path}", expected="a YAML file", fix="see 'senoscope train --list'")
+    if path.stat().st_size > _MAX_BYTES:
+        raise ConfigError(f"{path} is larger than {_MAX_BYTES} bytes", expected="a recipe of a few lines")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ConfigError(f"{path} uses YAML aliases", expected="plain values", fix="write the values out")
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        detail = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not plain YAML: {detail}", expected="keys and values without tags") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds {type(content).__name__}", expected="a mapping of recipe keys")
+    return make_recipe({**content, **overrides}, source=str(path))
+
+
+def make_recipe(content: dict[str, Any], source: str = "recipe") -> Recipe:
+    """Check a recipe given as a dictionary. Raises ``ConfigError`` naming every faulty key."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors()]
+        raise ConfigError(f"{source}: " + "; ".join(problems), fix="correct the named keys") from error
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe as YAML that :func:`read_recipe` reads back unchanged."""
+    write_text(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def _describe(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{place} = {problem['input']!r}: {problem['msg']}"
+    close = nearest(str(problem["loc"][-1]), _keys(problem["loc"]))
+    return f"unknown key '{place}'" + (f" (did you mean '{close[0]}'?)" if close else "")
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    parts: dict[str, type[BaseModel]] = {"data": DataSource, "augment": Augment, "preprocess": Preprocess}
+    return list(parts.get(str(place[0]), Recipe).model_fields if len(place) > 1 else Recipe.model_fields)

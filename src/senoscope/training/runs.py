@@ -1,0 +1,136 @@
+"""A run's folder: recipe, cases, manifest, metrics, curves, state, weights."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from senoscope import __version__
+from senoscope._files import atomic_path, write_text
+from senoscope.errors import UsageError
+from senoscope.training.checkpoint import State
+from senoscope.training.data import Parts
+from senoscope.training.recipe import Recipe, read_recipe, write_recipe
+
+RECIPE, CASES, MANIFEST, METRICS = "recipe.yaml", "cases.csv", "manifest.json", "metrics.jsonl"
+CURVES, STATE, WEIGHTS = "curves.png", "state.safetensors", "weights.safetensors"
+
+_PACKAGES = ("torch", "timm", "lightning-fabric", "numpy", "pillow", "scipy", "scikit-learn")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process; raises ``UsageError`` if another process trains in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another process is training in {folder}", fix="wait for it or use another --out") from None
+        yield
+
+
+def open_run(folder: Path, recipe: Recipe, parts: Parts, *, resume: bool) -> None:
+    """Start or continue a run; raises ``UsageError`` if the folder holds a run that is not this one."""
+    known = folder / RECIPE
+    if known.is_file():
+        if not resume:
+            raise UsageError(f"{folder} holds a run already", fix="add --resume to go on with it, or name another --out")
+        if read_recipe(known) != recipe:
+            raise UsageError(f"{known} is not the recipe given", expected="the recipe the run was started with",
+                             fix="resume with that recipe, or name another --out")
+        held = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["data_hash"]
+        if held != parts.data_hash:
+            raise UsageError(f"the data of {folder} has changed since the run was started",
+                             expected=f"cases with hash {held[:12]}", fix="restore the data, or name another --out")
+        return
+    write_text(folder / CASES, _cases(parts))
+    write_text(folder / MANIFEST, json.dumps(_manifest(recipe, parts), indent=2) + "\n")
+    write_recipe(recipe, known)
+
+
+def _cases(parts: Parts) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("id", "dataset", "side", "label"))
+    for side, records in (("train", parts.train), ("valid", parts.valid), ("test", parts.test)):
+        writer.writerows((r.id, r.dataset, side, r.label or "") for r in records)
+    return table.getvalue()
+
+
+def _manifest(recipe: Recipe, parts: Parts) -> dict[str, Any]:
+    return {
+        "senoscope": __version__,
+        "commit": _commit(),
+        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "python": platform.python_version(),
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "seed": recipe.seed,
+        "splits": parts.splits,
+        "data_hash": parts.data_hash,
+        "cases": {"train": len(parts.train), "valid": len(parts.valid), "test": len(parts.test),
+                  "phantoms": recipe.phantoms},
+        "stamps": list(parts.stamps),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the source tree this package runs from, if it is one."""
+    try:
+        found = subprocess.run(  # noqa: S603
+            ["git", "rev-parse", "HEAD"],  # noqa: S607
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def write_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """Write one JSON line per finished epoch."""
+    write_text(folder / METRICS, "".join(json.dumps(row) + "\n" for row in history))
+
+
+def close_run(folder: Path, weights: State, history: list[dict[str, float]]) -> None:
+    """Write the chosen weights and the curves."""
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, temporary)
+    _draw_curves(folder / CURVES, history)
+
+
+def _draw_curves(path: Path, history: list[dict[str, float]]) -> None:
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed once
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    for axes, names in ((losses, ("loss", "class_loss", "mask_loss")), (scores, ("dice", "auc", "accuracy"))):
+        for name in names:
+            points = [(row["epoch"], row[name]) for row in history if name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker=".", label=name)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    losses.set_title("training")
+    scores.set_title("validation")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
