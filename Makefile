@@ -34,6 +34,7 @@ lint: .venv/.full
 	$(BIN)/lint-imports
 
 docs: .venv/.full
+	$(BIN)/python docs/make_datasets.py
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_results.py
 	$(BIN)/python docs/make_pictures.py

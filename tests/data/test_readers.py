@@ -282,6 +282,8 @@ def test_an_absent_dataset_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch,
     assert "all-mias/" in caught.value.expected
     with pytest.raises(DatasetError, match="there is no"):
         data.load("mini-mias", tmp_path / "absent")
+    with pytest.raises(DatasetError, match=r"write some with senoscope\.data\.phantoms\.write_dataset"):
+        data.load("phantoms")
     with pytest.raises(UsageError, match="needs a root"):
         data.load("table")
 

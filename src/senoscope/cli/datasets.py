@@ -15,7 +15,7 @@ app = typer.Typer(
     help="List, describe, verify and audit datasets.", add_completion=False, no_args_is_help=True
 )
 
-_INTERNAL = ("entry", "fake", "check", "other_files", "has_masks")
+_INTERNAL = ("entry", "fake", "check", "other_files", "has_masks", "get")
 _TITLES = {"n": "images", "n_masks": "mask files", "counts": "images by class"}
 
 Name = Annotated[str, typer.Argument(help="A dataset of `senoscope datasets list`.")]

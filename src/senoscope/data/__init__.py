@@ -50,11 +50,11 @@ def find_root(name: str, root: Path | None = None) -> Path:
         return shared / row.text("folder")
     if not row.text("folder"):
         raise UsageError(f"dataset '{name}' needs a root", expected="the path of your own data")
-    where = f"download it from {row.text('homepage')}, " if row.text("homepage") else ""
+    get = row.text("get") or f"download it from {row.text('homepage')} and unpack it"
     raise DatasetError(
         f"{name} was not found" + (f" in {shared}" if shared else ""),
         expected=_expected(row),
-        fix=f"{where}unpack it and give its path as root, or set SENOSCOPE_DATA to the folder that holds it",
+        fix=f"{get}; then give its path as root, or set SENOSCOPE_DATA to the folder that holds it",
     )
 
 
