@@ -252,6 +252,15 @@ def test_one_thing_wrong_is_named(
     assert all(problem.expected and problem.fix for problem in problems)
 
 
+def test_dicom_is_left_to_its_own_reader(copies: dict[str, Path], tmp_path: Path) -> None:
+    def damage(root: Path) -> None:
+        (root / "benign" / "scan.dcm").write_bytes(bytes(128) + b"DICM" + bytes(8))
+        (root / "benign" / "fake.dcm").write_bytes(bytes(140))
+
+    problems = damaged("folder", copies, tmp_path, damage)
+    assert [(problem.file, problem.level) for problem in problems] == [("fake.dcm", "error")]
+
+
 def test_every_unreadable_file_is_listed_where_the_reader_stops_at_the_first(
     copies: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from senoscope import catalog
 from senoscope.data import find_root, info
-from senoscope.data._layout import IMAGE_SUFFIXES, decode, image_size
+from senoscope.data._layout import IMAGE_SUFFIXES, decode, image_size, is_dicom
 from senoscope.errors import ImageError, SenoscopeError
 from senoscope.schema import Record
 
@@ -72,7 +72,8 @@ def _unreadable(base: Path) -> Iterator[Problem]:
     for path in sorted(base.rglob("*")):
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
             try:
-                image_size(path)
+                if not is_dicom(path):
+                    image_size(path)
             except ImageError as error:
                 yield _broken(path, error)
 
@@ -87,6 +88,8 @@ def _headers(records: Sequence[Record], pixels: bool) -> Iterator[Problem]:
     for record in steps:
         sizes: dict[Path, tuple[int, int]] = {}
         for path in (record.image, *(record.masks or ())):
+            if is_dicom(path):
+                continue
             try:
                 sizes[path] = image_size(path)
                 if pixels:
