@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 from senoscope.schema import BoolArray, Finding, FloatArray
 
@@ -45,10 +46,11 @@ _INFERNO = np.array(
     ],
     dtype=np.float32,
 )
+_Rectangle = tuple[float, float, float, float]
 _PAPER = (17, 19, 24)
 _INK = (236, 238, 242)
 _CASING = (0, 0, 0, 150)  # a dark rim keeps lines visible on bright tissue
-_FILL = 26  # out of 255: shows which side is inside without hiding texture
+_FILL = 18  # out of 255: shows which side is inside without hiding texture
 
 
 def gray_image(gray: FloatArray) -> Image.Image:
@@ -116,7 +118,7 @@ def side_by_side(
 def montage(
     images: Sequence[Image.Image], captions: Sequence[str] | None = None, columns: int = 4, gap: int = 8
 ) -> Image.Image:
-    """Pictures in rows on a dark sheet, each centred in a cell of the largest one's size, captions below."""
+    """Pictures in rows on a dark sheet, in cells of the largest one's size, captions below."""
     if not images:
         return Image.new("RGB", (1, 1), _PAPER)
     columns = min(columns, len(images))
@@ -130,7 +132,7 @@ def montage(
     for index, image in enumerate(images):
         x, y = gap + index % columns * step_x, gap + index // columns * step_y
         sheet.paste(
-            image.convert("RGB"), (x + (cell_width - image.width) // 2, y + (cell_height - image.height) // 2)
+            image.convert("RGB"), (x + (cell_width - image.width) // 2, y + cell_height - image.height)
         )
         if captions:
             text = _shortened(captions[index], font, cell_width)
@@ -181,24 +183,34 @@ def _lines(size: tuple[int, int], findings: Sequence[Finding], scale: float) -> 
     zoom = scale * fine
     for index, finding in reversed(list(enumerate(findings))):  # the first finding ends on top
         colour = _colour(index)
-        points = [(float(x + 0.5) * zoom, float(y + 0.5) * zoom) for x, y in finding.contour]
+        points = [(float(x + 0.5) * zoom, float(y + 0.5) * zoom) for x, y in _smoothed(finding.contour)]
         if len(points) > 2:
             draw.polygon(points, fill=(*colour, _FILL))
             closed = [*points, points[0], points[1]]
             draw.line(closed, fill=_CASING, width=round(pen * 2.2), joint="curve")
             draw.line(closed, fill=(*colour, 255), width=round(pen), joint="curve")
-        for corner in _corners(finding, zoom, pen):
+        for corner in _corners(finding, zoom, pen, large.size):
             draw.line(corner, fill=_CASING, width=round(pen * 1.8), joint="curve")
             draw.line(corner, fill=(*colour, 255), width=max(1, round(pen * 0.8)), joint="curve")
     return large.resize(size, Image.Resampling.BOX) if fine > 1 else large
 
 
-def _corners(finding: Finding, zoom: float, pen: float) -> list[list[tuple[float, float]]]:
+def _smoothed(contour: FloatArray) -> FloatArray:
+    """The contour without its pixel steps, for the eye only: points move by less than a pixel."""
+    points = contour[:-1] if len(contour) > 1 and np.array_equal(contour[0], contour[-1]) else contour
+    if len(points) < 24:
+        return points
+    return np.asarray(ndimage.gaussian_filter1d(points, 1.5, axis=0, mode="wrap"), dtype=np.float32)
+
+
+def _corners(
+    finding: Finding, zoom: float, pen: float, size: tuple[int, int]
+) -> list[list[tuple[float, float]]]:
     """Four angles around the box, a little outside it so that they never hide the contour."""
     room = 3 * pen
-    x0, y0 = finding.box.x * zoom - room, finding.box.y * zoom - room
-    x1 = (finding.box.x + finding.box.width) * zoom + room
-    y1 = (finding.box.y + finding.box.height) * zoom + room
+    x0, y0 = max(finding.box.x * zoom - room, pen / 2), max(finding.box.y * zoom - room, pen / 2)
+    x1 = min((finding.box.x + finding.box.width) * zoom + room, size[0] - 1 - pen / 2)
+    y1 = min((finding.box.y + finding.box.height) * zoom + room, size[1] - 1 - pen / 2)
     arm = 0.18 * min(x1 - x0, y1 - y0)
     return [
         [(x + dx * arm, y), (x, y), (x, y + dy * arm)]
@@ -207,31 +219,51 @@ def _corners(finding: Finding, zoom: float, pen: float) -> list[list[tuple[float
 
 
 def _write_labels(picture: Image.Image, findings: Sequence[Finding], scale: float) -> None:
-    """A plate with number and score at each box: above it, else below, moved off the plates before it."""
+    """A plate with number and score at each box, where it hides no other plate and no finding."""
     draw = ImageDraw.Draw(picture, "RGBA")
     font = _font(max(11, round(max(picture.size) / 30)))
     pad = font.size * 0.3
-    room = 5 * _line_width(picture.size)
-    taken: list[tuple[float, float, float, float]] = []
+    boxes: list[_Rectangle] = [finding.box.scaled(scale, scale) for finding in findings]
+    taken: list[_Rectangle] = []
     for index, finding in enumerate(findings):
         number = f"{index + 1}  " if len(findings) > 1 else ""
         text = number + score_text(finding.score)
-        width, height = draw.textlength(text, font) + 2 * pad, font.size + 2 * pad
-        left = min(max(finding.box.x * scale - room / 2, 0), max(picture.width - width, 0))
-        top = finding.box.y * scale - room - height
-        if top < 0:
-            top = min((finding.box.y + finding.box.height) * scale + room, picture.height - height)
-        while any(_overlap((left, top, width, height), other) for other in taken):
-            top += height + 1
+        plate_size = (draw.textlength(text, font) + 2 * pad, font.size + 2 * pad)
+        left, top, width, height = _place(boxes[index], plate_size, picture.size, [*boxes, *taken])
         taken.append((left, top, width, height))
-        plate = (left, top, left + width, top + height)
-        draw.rounded_rectangle(plate, radius=pad, fill=(*_PAPER, 215))
+        draw.rounded_rectangle((left, top, left + width, top + height), radius=pad, fill=(*_PAPER, 215))
         draw.rectangle((left, top + pad, left + max(1.0, pad / 2), top + height - pad), fill=_colour(index))
         draw.text((left + 1.25 * pad, top + height / 2), text, _INK, font, anchor="lm")
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+def _place(
+    box: _Rectangle, plate: tuple[float, float], picture: tuple[int, int], taken: Sequence[_Rectangle]
+) -> _Rectangle:
+    """Above the box, else below, right or left of it; the place that hides least of what is there."""
+    room = 5 * _line_width(picture)
+    x, y, width, height = box
+    wanted = (
+        (x - room / 2, y - room - plate[1]),
+        (x - room / 2, y + height + room),
+        (x + width + room, y),
+        (x - room - plate[0], y),
+    )
+    inside: list[_Rectangle] = [
+        (
+            min(max(left, 0), max(picture[0] - plate[0], 0)),
+            min(max(top, 0), max(picture[1] - plate[1], 0)),
+            *plate,
+        )
+        for left, top in wanted
+    ]
+    return min(inside, key=lambda spot: sum(_shared(spot, other) for other in taken))  # ties: the first
+
+
+def _shared(a: _Rectangle, b: _Rectangle) -> float:
+    """Area that two (x, y, width, height) have in common."""
+    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    return max(across, 0) * max(down, 0)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

@@ -42,10 +42,10 @@ def open_picture(kind: str, data: bytes, source: str, limits: Limits) -> Image.I
         opened = _OPENERS[kind](BytesIO(data))
         limits.check_size(opened.width, opened.height, source)
         if getattr(opened, "is_animated", False):
-            limits.check_frames(2, source)  # two or more: counting a long chain of pages costs time
+            limits.check_frames(None, source)  # counting a long chain of pages would cost time
         check_complete(kind, data, source)
-        orientation = int(opened.getexif().get(ExifTags.Base.Orientation, 1))
         deep = opened.mode in _EIGHT_BIT and ";16" in str(opened.tile)
+        orientation = int(opened.getexif().get(ExifTags.Base.Orientation, 1))  # may load the pixels
         opened.load()
         if kind == "JPEG" and _mid_grey_end(opened) and jpeg.is_filled(data):
             raise damaged(source, "its end is missing")

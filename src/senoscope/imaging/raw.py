@@ -52,15 +52,15 @@ class Limits:
                 fix="scale the image down or crop it, or raise the limits if the file is trusted",
             )
 
-    def check_frames(self, frames: int, source: str) -> None:
-        """Raise ``ImageError`` if a file holds more pictures than can be read."""
-        if frames < 1:
+    def check_frames(self, frames: int | None, source: str) -> None:
+        """Raise ``ImageError`` if a file holds more pictures than can be read (``None``: uncounted, several)."""
+        if frames is not None and frames < 1:
             raise ImageError(
                 f"{source} says it holds {frames} frames", expected="one frame", fix="export the image again"
             )
-        if frames > self.max_frames:
+        if frames is None or frames > self.max_frames:
             raise ImageError(
-                f"{source} holds {frames} frames or pages",
+                f"{source} holds {'several' if frames is None else frames} frames or pages",
                 expected="a single still image",
                 fix="export the frame to analyse as its own PNG, TIFF or single-frame DICOM file",
             )
