@@ -1,0 +1,115 @@
+"""From a training run to a prediction table, and from the tables of several folds to one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from senoscope import data as datasets
+from senoscope.data.splits import load_split
+from senoscope.errors import MissingExtraError, TableError
+from senoscope.evaluation.cases import Row, case_row, read_table, write_table
+from senoscope.evaluation.maskfiles import save_mask
+from senoscope.evaluation.table import PredictionTable
+from senoscope.schema import CLASSES, Record
+
+MASK_THRESHOLD = 0.5
+
+
+def predict_run(run: Path, *, data: str | None = None, root: Path | None = None, masks: bool = True,
+                progress: bool = True) -> Path:
+    """Predict a finished run's test and validation cases into ``predictions.parquet`` in its folder.
+
+    With ``data``, the test cases are all images of that dataset which the run did not train or validate on
+    (written to ``predictions-DATA.parquet``); where it did see some, the table is stamped with their number. Masks of
+    the test cases are kept beside the table unless ``masks`` is false. Raises ``UsageError`` if ``run`` is not a
+    finished run, ``MissingExtraError`` without the training extra.
+    """
+    try:
+        from senoscope.training.predict import load_run, predict  # noqa: PLC0415 - torch is an extra
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"a run needs {error.name}", fix="pip install 'senoscope[train]'") from None
+    recipe, model = load_run(run)
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    sides = _sides(run)
+    roots = {source.name: source.root for source in recipe.data}
+    folds = {source.name: source.fold or 0 for source in recipe.data}
+    known = [r for name, place in roots.items() for r in datasets.load(name, place)]
+    valid = [r for r in known if sides.get(r.id) == "valid"]
+    stamps = list(manifest["stamps"])
+    if data is None:
+        test = [r for r in known if sides.get(r.id) == "test"]
+    else:
+        kept = _kept(data, root)
+        test = [r for r in kept if sides.get(r.id) in (None, "test")]
+        if len(test) < len(kept):
+            stamps.append(f"{len(kept) - len(test)} of {len(kept)} images of {data} were seen in training and left out.")
+    if not test:
+        raise TableError(f"the run {run} leaves no image to test on", expected="a run with a held-out fold",
+                         fix="name a dataset it did not train on with --data")
+    out = run / (f"predictions-{data}.parquet" if data else "predictions.parquet")
+    rows: list[Row] = []
+    sided = [*((r, "valid") for r in valid), *((r, "test") for r in test)]
+    predictions = predict(model, recipe.preprocess, [record for record, _ in sided])
+    found = zip(sided, predictions, strict=True)
+    for (record, side), (sample, logits, lesion_map) in track(
+        found, "Predicting", total=len(sided), disable=not progress, transient=True
+    ):
+        mask = lesion_map >= MASK_THRESHOLD
+        fold = folds.get(record.dataset, max(folds.values()))
+        rows.append(case_row(record, sample.mask, mask, logits, CLASSES, fold, side))
+        if masks and side == "test":
+            save_mask(out.parent, record.dataset, record.id, mask)
+    write_table(rows, out, _metadata(recipe.system, manifest, data, stamps))
+    return out
+
+
+def _sides(run: Path) -> dict[str, str]:
+    with (run / "cases.csv").open(encoding="utf-8", newline="") as stream:
+        return {row["id"]: row["side"] for row in csv.DictReader(stream)}
+
+
+def _kept(data: str, root: Path | None) -> list[Record]:
+    """A dataset's images without those its frozen split dropped."""
+    records = datasets.load(data, root)
+    name = datasets.info(data).text("split")
+    return [r for r in records if load_split(name).fold_of(r.id) is not None] if name else records
+
+
+def _metadata(system: str, manifest: dict[str, Any], data: str | None, stamps: Sequence[str]) -> dict[str, Any]:
+    splits: dict[str, str] = manifest["splits"]
+    names, _, hashes = zip(*(text.partition("@") for text in splits.values()), strict=True)
+    return {
+        "system": system,
+        "split": f"trained on {' + '.join(splits)}, tested on {data}" if data else " + ".join(names),
+        "split_hash": "+".join(hashes),
+        "stamps": list(stamps),
+        "machine": f"{os.cpu_count()} × {platform.machine()} CPU",
+    }
+
+
+def pool(tables: Iterable[Path | PredictionTable]) -> PredictionTable:
+    """Join the folds' tables of one system into an out-of-fold table.
+
+    Stamps unite. Raises ``TableError`` for an empty list and for a case tested twice.
+    """
+    parts = [read_table(t) if isinstance(t, Path) else t for t in tables]
+    if not parts:
+        raise TableError("no prediction tables to pool", expected="one table per fold")
+    names = [f.name for f in fields(PredictionTable) if f.name != "metadata"]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    tested = [(d, i) for d, i, t in zip(columns["dataset"], columns["id"], columns["test"], strict=True) if t]
+    if len(set(tested)) < len(tested):
+        raise TableError(f"{len(tested) - len(set(tested))} cases are tested in more than one of the tables",
+                         expected="each case in one fold", fix="name each fold's run once")
+    stamps = list(dict.fromkeys(stamp for part in parts for stamp in part.stamps))
+    return PredictionTable(**columns, metadata={**parts[0].metadata, "stamps": stamps})
