@@ -1,9 +1,8 @@
 """How tissue becomes a B-mode picture: scatterers, beam, attenuation, noise, compression.
 
-Everything works on a beam grid: rows are depths, columns are scan lines, lengths are in mm. The pulse is a
-Gaussian modulated at the centre frequency; after demodulation its complex envelope is a real Gaussian and the
-scatterers' sub-wavelength positions are the random phases of their complex reflectivity, so that an area with
-many scatterers per resolution cell gives fully developed speckle (Wagner et al. 1983).
+The pulse is a Gaussian modulated at the centre frequency; after demodulation its complex envelope is a real
+Gaussian and the scatterers' sub-wavelength positions are the random phases of their complex reflectivity, so
+that an area with many scatterers per resolution cell gives fully developed speckle (Wagner et al. 1983).
 """
 
 from __future__ import annotations
@@ -15,29 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from senoscope.data._scanner import OVERSAMPLE, Grid, Scanner
 from senoscope.schema import FloatArray
 
-OVERSAMPLE = 2
-"""Depth samples per image row: the envelope is detected before it is thinned to the picture's rows."""
 HEADROOM = 20
 """dB between gland at gain 0 and white."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Sample positions in mm: depths ``z`` n×1, lateral places ``x`` n×m (0 in the middle), steps, extents."""
-
-    z: FloatArray
-    x: FloatArray
-    dz: float
-    dx: float
-    depth: float
-    width: float
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows, columns."""
-        return self.z.shape[0], self.x.shape[1]
+SINKING = 0.75
+"""Share of the transmitted frequency that is left on average: attenuation takes the upper part first."""
+CLUTTER_CELL = (2.0, 5.0)
+"""mm (depth, lateral) from which side lobes fetch clutter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,123 +38,28 @@ class Tissue:
     loss: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Scanner:
-    """Settings of one simulated scanner, in mm, MHz and dB."""
-
-    depth: float
-    width: float
-    frequency: float
-    pulse: float  # axial standard deviation
-    beam: float  # lateral standard deviation at the focus
-    focus: float
-    focal_zone: float
-    fan: float  # lateral spread of the lines per mm of depth; 0 is a linear array
-    clutter: float  # side lobes and reverberation, dB against the tissue within a few mm
-    noise: float  # electronic noise against a 0 dB tissue at the surface
-    tgc: float  # dB/cm/MHz the time-gain compensation assumes
-    gain: float
-    dynamic_range: float
-    gamma: float
-    smoothing: float  # pixels
-    looks: int  # compounded frames
-    contact: tuple[float, float]  # dB lost under the left and right edge of the probe
-    border: tuple[float, float]  # share of the picture that is black at the sides and at the bottom
-
-
-def draw_scanner(rng: np.random.Generator) -> Scanner:
-    """A plausible breast scanner: 7–14 MHz, 26–46 mm deep (all ranges in docs/explanation/phantoms.md)."""
-    depth = float(rng.uniform(26, 46))
-    frequency = float(np.clip(14.5 - 0.12 * depth + rng.normal(0, 1.2), 7, 14))
-    wavelength = 1.54 / frequency
-    edges = np.where(rng.random(2) < 0.2, rng.uniform(6, 22, 2), 0.0)
-    border = np.where(rng.random(2) < 0.12, rng.uniform(0.01, 0.04, 2), 0.0)
-    return Scanner(
-        depth=depth,
-        width=depth * float(rng.uniform(0.9, 1.3)),
-        frequency=frequency,
-        pulse=wavelength * float(rng.uniform(0.45, 0.7)),
-        beam=wavelength * float(rng.uniform(0.9, 1.4)),
-        focus=depth * float(rng.uniform(0.3, 0.6)),
-        focal_zone=depth * float(rng.uniform(0.4, 0.8)),
-        fan=float(rng.uniform(0.002, 0.006)) if rng.random() < 0.2 else 0.0,
-        clutter=float(rng.uniform(-38, -24)),
-        noise=float(rng.uniform(-66, -56)),
-        tgc=float(rng.uniform(0.44, 0.66)),
-        gain=float(rng.uniform(-6, 5)),
-        dynamic_range=float(rng.uniform(50, 70)),
-        gamma=float(rng.uniform(0.85, 1.35)),
-        smoothing=float(rng.uniform(0.3, 0.85)),
-        looks=int(rng.choice([1, 2, 3], p=[0.2, 0.55, 0.25])),
-        contact=(float(edges[0]), float(edges[1])),
-        border=(float(border[0]), float(border[1])),
-    )
-
-
-def beam_grid(scanner: Scanner, size: int) -> Grid:
-    """The grid echoes are computed on: 2·size depths × size lines."""
-    return _grid(scanner, size * OVERSAMPLE, size, scanner.fan)
-
-
-def image_grid(scanner: Scanner, size: int) -> Grid:
-    """Centres of the picture's pixels, size × size."""
-    return _grid(scanner, size, size, 0.0)
-
-
-def _grid(scanner: Scanner, rows: int, columns: int, fan: float) -> Grid:
-    dz, dx = scanner.depth / rows, scanner.width / columns
-    z = ((np.arange(rows) + 0.5) * dz).astype(np.float32)[:, None]
-    line = ((np.arange(columns) + 0.5) * dx - scanner.width / 2).astype(np.float32)[None, :]
-    # The fan is tied to the bottom row: lines fill the picture there and leave black corners above.
-    x = line * (1 + fan * (z - scanner.depth)) if fan else np.broadcast_to(line, (rows, columns))
-    return Grid(z, x.astype(np.float32), dz, dx, scanner.depth, scanner.width)
-
-
-def field(rng: np.random.Generator, grid: Grid, length: tuple[float, float]) -> FloatArray:
-    """Smooth Gaussian noise, mean 0 and variance 1, with knots ``length`` mm apart (depth, lateral)."""
-    rows = spline_basis(grid.shape[0], _knots(grid.depth, length[0]))
-    columns = spline_basis(grid.shape[1], _knots(grid.width, length[1]))
-    knots = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
-    noise = (rows @ knots @ columns.T).astype(np.float32, copy=False)
-    noise /= np.float32(151 / 315)  # a cubic B-spline's mean power per axis, so the deviation over two axes
-    return noise
-
-
-def curve(rng: np.random.Generator, grid: Grid, length: float) -> FloatArray:
-    """Smooth noise along the scan lines, 1×m, mean 0 and variance 1."""
-    basis = spline_basis(grid.shape[1], _knots(grid.width, length))
-    return (basis @ rng.standard_normal(basis.shape[1], dtype=np.float32) / np.float32(0.692))[None, :]
-
-
-def _knots(extent: float, length: float) -> int:
-    return max(1, round(extent / length))
-
-
-@lru_cache(maxsize=256)
-def spline_basis(samples: int, cells: int) -> FloatArray:
-    """Uniform cubic B-spline weights, samples × (cells + 3)."""
-    place = (np.arange(samples) + 0.5) / samples * cells
-    first = np.minimum(place.astype(int), cells - 1)
-    t = place - first
-    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], 1) / 6
-    basis = np.zeros((samples, cells + 3), np.float32)
-    np.put_along_axis(basis, first[:, None] + np.arange(4), weights.astype(np.float32), axis=1)
-    return basis
-
-
 def path_loss(loss: FloatArray, scanner: Scanner, grid: Grid) -> FloatArray:
     """Two-way attenuation in dB down to each sample: 2 f ∫ α dz along the line (Szabo 2014, ch. 4).
 
-    The spectrum's centre sinks on the way, so ``f`` is taken at 0.75 of the transmitted frequency. The beam
-    is wide above its focus and blurs what it passes through: shadows and enhancement have soft sides.
+    The beam is wide above its focus and blurs what it passes through: shadows have soft sides. Summed over
+    every four rows (about 0.3 mm) and interpolated, for speed.
     """
-    summed = np.cumsum(loss, axis=0, dtype=np.float32) * np.float32(
-        2 * 0.75 * scanner.frequency * grid.dz / 10
-    )
-    blurred: FloatArray = ndimage.gaussian_filter1d(
-        summed, 0.35 / grid.dx, axis=1, mode="nearest", truncate=3
-    )
-    return blurred
+    rows, columns = loss.shape
+    every = 4
+    padded = np.pad(loss, ((0, -rows % every), (0, 0)), mode="edge") if rows % every else loss
+    blocks = padded.reshape(-1, every, columns).sum(axis=1)
+    blurred = ndimage.gaussian_filter1d(blocks, 0.4 / grid.dx, axis=1, mode="nearest", truncate=3)
+    edges = np.zeros((len(blocks) + 1, columns), np.float32)
+    np.cumsum(blurred, axis=0, out=edges[1:])
+    edges *= np.float32(_two_way(scanner) * grid.dz)
+    low, high = edges[:-1, None], edges[1:, None]
+    share = ((np.arange(every) + 0.5) / every).astype(np.float32)[None, :, None]
+    return (low + (high - low) * share).reshape(-1, columns)[:rows]
+
+
+def _two_way(scanner: Scanner) -> float:
+    """DB per mm of depth for an attenuation of 1 dB/cm/MHz."""
+    return 2 * SINKING * scanner.frequency / 10
 
 
 def speckle(
@@ -180,33 +70,50 @@ def speckle(
     scanner: Scanner,
     grid: Grid,
 ) -> FloatArray:
-    """Detected envelope (linear) of tissue with the given diffuse and coherent amplitudes.
+    """Detected intensity (squared envelope) of tissue with the given diffuse and coherent amplitudes.
 
-    The point-spread function is separable: laterally a Gaussian whose width follows the focus, row by row and
-    exact (a product in the lateral Fourier domain), axially the demodulated pulse. Both have unit energy: a
-    homogeneous area of amplitude 1 has an envelope of mean square 2 and Rayleigh distribution.
+    The point-spread function is separable: laterally a Gaussian whose width follows the focus, row by row
+    and exact (a product in the lateral Fourier domain), axially the demodulated pulse. Both have unit energy:
+    a homogeneous area of amplitude 1 has an intensity of mean 2 and an envelope of Rayleigh distribution.
     """
+    rows, columns = diffuse.shape
     scatter = complex_normal(rng, diffuse.shape)
     scatter *= diffuse + mirror
     scatter += np.float32(0.8) * mirror
-    signal = fft.ifft(fft.fft(scatter, axis=1, overwrite_x=True) * lateral_response(scanner, grid), axis=1)
+    lateral = lateral_response(scanner, grid)
+    signal = fft.ifft(fft.fft(scatter, lateral.shape[1], axis=1) * lateral, axis=1)[:, :columns]
     signal += np.float32(noise) * complex_normal(rng, diffuse.shape)
-    pulse = gaussian_kernel(scanner.pulse / grid.dz)
-    envelope: FloatArray = np.abs(ndimage.convolve1d(signal, pulse, axis=0, mode="reflect"))
-    return envelope
-
-
-@lru_cache(maxsize=2)
-def _frequencies(columns: int) -> FloatArray:
-    return np.fft.fftfreq(columns).astype(np.float32)[None, :]
+    axial = pulse_response(scanner.pulse / grid.dz, rows)
+    signal = fft.ifft(fft.fft(signal, len(axial), axis=0) * axial[:, None], axis=0)[:rows]
+    return (signal.real**2 + signal.imag**2).astype(np.float32, copy=False)
 
 
 def lateral_response(scanner: Scanner, grid: Grid) -> FloatArray:
-    """The beam's transfer function across the lines, one row per depth, unit energy."""
-    beam = scanner.beam * np.sqrt(1 + ((grid.z - scanner.focus) / scanner.focal_zone) ** 2) / grid.dx
-    response: FloatArray = np.exp(-2 * (np.pi * beam * _frequencies(grid.shape[1])) ** 2).astype(np.float32)
-    response /= np.sqrt(np.mean(response**2, axis=1, keepdims=True))
+    """The beam's transfer function across the lines, one row per depth, unit energy, padded against wrapping."""
+    beam = (scanner.beam / grid.dx) * np.sqrt(1 + ((grid.z - scanner.focus) / scanner.focal_zone) ** 2)
+    columns = _padded(grid.shape[1], float(beam.max()))
+    return _unit_energy(np.exp(-2 * (np.pi * beam * _frequencies(columns)) ** 2))
+
+
+def pulse_response(sigma: float, rows: int) -> FloatArray:
+    """The demodulated pulse's transfer function along the depth; ``sigma`` in samples."""
+    frequencies = _frequencies(_padded(rows, sigma))
+    response: FloatArray = _unit_energy(np.exp(-2 * (np.pi * np.float32(sigma) * frequencies) ** 2))[0]
     return response
+
+
+def _unit_energy(response: FloatArray) -> FloatArray:
+    scaled: FloatArray = response / np.sqrt(np.mean(response**2, axis=1, keepdims=True))
+    return scaled
+
+
+def _padded(samples: int, sigma: float) -> int:
+    return int(fft.next_fast_len(samples + int(np.ceil(4 * sigma))))
+
+
+@lru_cache(maxsize=64)
+def _frequencies(samples: int) -> FloatArray:
+    return np.fft.fftfreq(samples).astype(np.float32)[None, :]
 
 
 def complex_normal(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.complex64]:
@@ -223,33 +130,30 @@ def _normal_table() -> NDArray[np.complex64]:
     return np.ascontiguousarray(parts).view(np.complex64)[:, 0]
 
 
-def gaussian_kernel(sigma: float) -> FloatArray:
-    """Sampled Gaussian with unit energy (sum of squares 1)."""
-    reach = max(1, int(np.ceil(3 * sigma)))
-    kernel: FloatArray = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2).astype(np.float32)
-    kernel /= np.sqrt(np.sum(kernel**2, dtype=np.float32))
-    return kernel
+def amplitude(decibel: FloatArray) -> FloatArray:
+    """10^(dB/20)."""
+    linear: FloatArray = np.exp(decibel * np.float32(np.log(10) / 20))
+    return linear
 
 
 def b_mode(rng: np.random.Generator, tissue: Tissue, scanner: Scanner, grid: Grid) -> NDArray[np.uint8]:
     """The picture a scanner shows of ``tissue``: uint8 size×size."""
-    lost = path_loss(tissue.loss, scanner, grid) + _contact(scanner, grid)
-    received = 10 ** (-lost / np.float32(20))
-    diffuse = 10 ** (tissue.echo / np.float32(20)) * received
-    diffuse = _with_clutter(diffuse, scanner, grid)
+    received = amplitude(-path_loss(tissue.loss, scanner, grid) - _contact(scanner, grid))
+    diffuse = _with_clutter(amplitude(tissue.echo) * received, scanner, grid)
     mirror = tissue.mirror * received
     noise = 10 ** (scanner.noise / 20)
-    power = sum(
-        speckle(rng, diffuse, mirror, noise, scanner, grid) ** 2 for _ in range(scanner.looks)
-    ) / np.float32(2 * scanner.looks)
-    tgc = np.float32(2 * 0.75 * scanner.frequency * scanner.tgc / 10) * grid.z
-    decibel = 10 * np.log10(power + np.float32(1e-12)) + tgc + np.float32(scanner.gain)
-    return _display(decibel, scanner, grid)
+    intensity = speckle(rng, diffuse, mirror, noise, scanner, grid)
+    for _ in range(scanner.looks - 1):
+        intensity += speckle(rng, diffuse, mirror, noise, scanner, grid)
+    intensity /= np.float32(2 * scanner.looks)
+    compensation = np.float32(_two_way(scanner) * scanner.tgc) * grid.z + np.float32(scanner.gain)
+    decibel = np.float32(10 / np.log(10)) * np.log(intensity + np.float32(1e-12)) + compensation
+    return _display(decibel, scanner)
 
 
 def _with_clutter(diffuse: FloatArray, scanner: Scanner, grid: Grid) -> FloatArray:
     """Add what side lobes fetch from the surroundings: cysts are never quite black."""
-    size = (int(2 / grid.dz), int(5 / grid.dx))
+    size = (max(1, int(CLUTTER_CELL[0] / grid.dz)), max(1, int(CLUTTER_CELL[1] / grid.dx)))
     power = diffuse**2
     stray = ndimage.uniform_filter(power, size, mode="nearest") * np.float32(10 ** (scanner.clutter / 10))
     mixed: FloatArray = np.sqrt(power + stray)
@@ -257,7 +161,7 @@ def _with_clutter(diffuse: FloatArray, scanner: Scanner, grid: Grid) -> FloatArr
 
 
 def _contact(scanner: Scanner, grid: Grid) -> FloatArray:
-    """dB lost where the probe lifts off the skin, 1×m, strongest at the very edge."""
+    """DB lost where the probe lifts off the skin, 1×m, strongest at the very edge."""
     place = np.linspace(0, 1, grid.shape[1], dtype=np.float32)[None, :]
     left, right = scanner.contact
     lost: FloatArray = np.float32(left) * np.exp(-((place / np.float32(0.12)) ** 2))
@@ -265,18 +169,15 @@ def _contact(scanner: Scanner, grid: Grid) -> FloatArray:
     return lost
 
 
-def _display(decibel: FloatArray, scanner: Scanner, grid: Grid) -> NDArray[np.uint8]:
-    """Log-compressed, thinned to rows, fanned out, smoothed, 8 bit. 0 dB is shown HEADROOM below white."""
-    level = np.clip((decibel - HEADROOM) / np.float32(scanner.dynamic_range) + 1, 0, 1) ** np.float32(
-        scanner.gamma
-    )
-    rows, columns = level.shape
-    picture = level.reshape(rows // OVERSAMPLE, OVERSAMPLE, columns).mean(axis=1)
-    if scanner.smoothing > 0:
-        picture = ndimage.gaussian_filter(picture, scanner.smoothing, mode="nearest", truncate=3)
+def _display(decibel: FloatArray, scanner: Scanner) -> NDArray[np.uint8]:
+    """Log-compressed, thinned to rows, smoothed, fanned out, 8 bit. 0 dB is shown HEADROOM below white."""
+    level = np.clip((decibel - HEADROOM) / np.float32(scanner.dynamic_range) + 1, 0, 1)
+    picture = (level[::OVERSAMPLE] + level[1::OVERSAMPLE]) / 2
+    picture **= np.float32(scanner.gamma)
+    picture = ndimage.gaussian_filter(picture, scanner.smoothing, mode="nearest", truncate=3)
     if scanner.fan:
         picture = _scan_convert(picture, scanner)
-    side, bottom = (round(share * columns) for share in scanner.border)
+    side, bottom = (round(share * picture.shape[1]) for share in scanner.border)
     if side:
         picture[:, :side] = picture[:, -side:] = 0
     if bottom:

@@ -1,7 +1,7 @@
 """A breast without lesion: skin, fat lobules, gland, septa, retromammary fat, muscle, ribs.
 
-Maps are built on a beam grid (see ``_acoustics``). Echo levels are dB against gland, attenuations dB/cm/MHz
-(fat ≈ 0.5, gland ≈ 0.8, muscle ≈ 1, skin ≈ 1.8: Szabo 2014, appendix B; Duck 1990).
+Maps are built on a beam grid, each layer only on the rows it may reach. Echo levels are dB against gland,
+attenuations dB/cm/MHz (fat about 0.5, gland 0.75, muscle 0.9, skin 1.6: Duck 1990; Szabo 2014, appendix B).
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from senoscope.data._acoustics import Grid, Tissue, curve, field
+from senoscope.data._acoustics import Tissue
+from senoscope.data._scanner import Grid, curve, field
 from senoscope.schema import FloatArray
 
 
@@ -39,14 +41,13 @@ def build(rng: np.random.Generator, grid: Grid) -> tuple[Tissue, Layers]:
     """Draw one breast."""
     layers = _layers(rng, grid)
     bend = field(rng, grid, (10, 12)) * np.float32(rng.uniform(0.4, 1.2))
-    echo, mirror, loss = _fat(rng, grid, bend)
-    _gland(rng, grid, layers, bend, echo, mirror, loss)
-    _muscle(rng, grid, layers, bend, echo, mirror, loss)
-    _skin(rng, grid, layers, echo, mirror, loss)
-    loss *= np.clip(
-        1 + 0.3 * field(rng, grid, (9, 5)), 0.3, 2
-    )  # tissue is uneven: faint streaks along the beam
-    return Tissue(echo, mirror, loss), layers
+    tissue = _fat(rng, grid, bend)
+    _gland(rng, grid, layers, bend, tissue)
+    _muscle(rng, grid, layers, bend, tissue)
+    _skin(rng, grid, layers, tissue)
+    # Tissue is uneven: faint streaks along the beam.
+    tissue.loss[...] *= np.clip(1 + np.float32(0.3) * field(rng, grid, (9, 5)), 0.3, 2)
+    return tissue, layers
 
 
 def _layers(rng: np.random.Generator, grid: Grid) -> Layers:
@@ -59,7 +60,7 @@ def _layers(rng: np.random.Generator, grid: Grid) -> Layers:
     cusps = rise * np.abs(np.sin(np.pi * (phase + rng.random()))) + 0.25 * curve(rng, grid, 2)
     fat = np.maximum(top + cusps + rng.uniform(0.3, 1.5) * curve(rng, grid, 10), skin + 1.0)
     gland = np.maximum(
-        depth * rng.uniform(0.55, 0.78) + rng.uniform(0.5, 2.0) * curve(rng, grid, 14), fat + 2.0
+        depth * rng.uniform(0.55, 0.78) + rng.uniform(0.4, 1.5) * curve(rng, grid, 14), fat + 2.0
     )
     tilt = rng.normal(0, 0.06) * np.linspace(-0.5, 0.5, grid.shape[1])[None, :] * grid.width
     muscle = gland + rng.uniform(0.5, 4.0) + 0.5 * np.abs(curve(rng, grid, 12)) + tilt
@@ -70,27 +71,48 @@ def _layers(rng: np.random.Generator, grid: Grid) -> Layers:
 
 def mosaic(rng: np.random.Generator, grid: Grid, bend: FloatArray, size: tuple[float, float]) -> Mosaic:
     """Voronoi lobules about ``size`` mm (depth, lateral), their walls bent by ``bend`` mm."""
-    step = (max(1, grid.shape[0] // 128), max(1, grid.shape[1] // 96))
+    step = (4 if grid.dz < 0.15 else 2, 2)
     ripple = field(rng, grid, (2.2, 2.2)) * np.float32(0.12 * size[0])
     line = np.linspace(-grid.width / 2, grid.width / 2, grid.shape[1], dtype=np.float32)[None, :]
-    z = ((grid.z + bend + ripple)[:: step[0], :: step[1]]) / np.float32(size[0])
-    x = ((line + 1.5 * ripple[::-1])[:: step[0], :: step[1]]) / np.float32(size[1])
-    half = grid.width / 2 / size[1] + 1
-    count = int(np.clip((grid.depth / size[0] + 2) * 2 * half, 4, 160))
-    places = rng.uniform((-1, -half), (grid.depth / size[0] + 1, half), (count, 2)).astype(np.float32)
-    nearest = np.full(z.shape, np.inf, np.float32)
-    second = nearest.copy()
-    owner = np.zeros(z.shape, np.int32)
-    for number, (down, across) in enumerate(places):
-        distance = (z - down) ** 2 + (x - across) ** 2
-        np.copyto(owner, number, where=distance < nearest)
-        second = np.minimum(second, np.maximum(nearest, distance))
-        nearest = np.minimum(nearest, distance)
+    z = (grid.z - grid.z[0, 0] + bend + ripple)[:: step[0], :: step[1]] / np.float32(size[0])
+    x = (line + np.float32(1.5) * ripple[::-1])[:: step[0], :: step[1]] / np.float32(size[1])
+    places = _lattice(rng, grid.depth / size[0], grid.width / size[1])
+    nearest, second, owner = _two_nearest(z, x.astype(np.float32, copy=False), places)
     wall = (np.sqrt(second) - np.sqrt(nearest)) * np.float32(0.5 * size[0])
     down, across = np.gradient(wall, step[0] * grid.dz, step[1] * grid.dx)
-    facing = np.abs(down) / (np.hypot(down, across) + np.float32(1e-3))
-    level = rng.random(count, dtype=np.float32)[owner]
+    facing = np.abs(down) / (np.sqrt(down**2 + across**2) + np.float32(1e-3))
+    level = rng.random(len(places), dtype=np.float32)[owner]
     return Mosaic(*(_enlarge(part, grid.shape, step) for part in (wall, level, facing)))
+
+
+def _lattice(rng: np.random.Generator, down: float, across: float) -> FloatArray:
+    """At most 256 jittered lattice points over ``down`` × ``across`` cells and a rim: no two coincide."""
+    crowd = max(1.0, np.sqrt((down + 3) * (across + 3) / 255))
+    rows, columns = int(np.ceil(down / crowd)) + 2, int(np.ceil(across / crowd)) + 2
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    places = np.stack([row - 0.5, column + 0.5 * (row % 2) - columns / 2], axis=1)
+    places += rng.uniform(-0.4, 0.4, places.shape)
+    lattice: FloatArray = (places[:256] * crowd).astype(np.float32)
+    return lattice
+
+
+def _two_nearest(
+    z: FloatArray, x: FloatArray, places: FloatArray
+) -> tuple[FloatArray, FloatArray, NDArray[np.int32]]:
+    """Squared distances to the nearest and second nearest of at most 256 places, and the nearest's number.
+
+    The number rides in the distance's lowest eight bits: non-negative floats sort like their bit patterns,
+    and comparing integers is many times quicker than selecting by a mask.
+    """
+    nearest = np.full(z.shape, np.iinfo(np.int32).max, np.int32)
+    second = nearest.copy()
+    for number, (down, across) in enumerate(places):
+        distance = ((z - down) ** 2 + (x - across) ** 2).view(np.int32)
+        distance &= -256
+        distance |= number
+        np.minimum(second, np.maximum(nearest, distance), out=second)
+        np.minimum(nearest, distance, out=nearest)
+    return nearest.view(np.float32), second.view(np.float32), nearest & 255
 
 
 def _enlarge(coarse: FloatArray, shape: tuple[int, int], step: tuple[int, int]) -> FloatArray:
@@ -112,110 +134,110 @@ def _ridge(distance: FloatArray, width: float) -> FloatArray:
     return ridge
 
 
-def _fat(rng: np.random.Generator, grid: Grid, bend: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _weight(depth: FloatArray) -> FloatArray:
+    """0 above a face, 1 below it, with a transition of 0.15 mm; ``depth`` in mm below the face."""
+    weight: FloatArray = np.clip(depth * np.float32(1 / 0.15) + np.float32(0.5), 0, 1)
+    return weight
+
+
+def _mix(target: FloatArray, value: FloatArray | float, weight: FloatArray) -> None:
+    """Blend ``value`` into ``target`` in place."""
+    target += (value - target) * weight
+
+
+def _fat(rng: np.random.Generator, grid: Grid, bend: FloatArray) -> Tissue:
     """Fat everywhere: grey lobules between thin septa."""
-    lobules = mosaic(rng, grid, bend * 1.5, (rng.uniform(3.5, 7), rng.uniform(7, 14)))
-    base = np.float32(rng.uniform(-15, -10))
-    echo = base + 2.5 * (lobules.level - 0.5) + 1.2 * field(rng, grid, (1.2, 2.5))
-    patchy = np.clip(0.35 + 0.6 * field(rng, grid, (3, 3)), 0, 1.6)
+    lobules = mosaic(rng, grid, bend * np.float32(1.5), (rng.uniform(3.5, 7), rng.uniform(7, 14)))
+    echo = np.float32(rng.uniform(-16, -11)) + np.float32(2.5) * lobules.level
+    echo += np.float32(1.2) * field(rng, grid, (1.2, 2.5))
+    patchy = np.clip(np.float32(0.35) + np.float32(0.6) * field(rng, grid, (3, 3)), 0, 1.6)
     septa = _ridge(lobules.wall, 0.1) * patchy
-    mirror = septa * (0.1 + lobules.facing**2) * np.float32(rng.uniform(0.6, 1.8))
-    strands = np.clip(_bent(field(rng, grid, (0.35, rng.uniform(1.5, 3))), grid, 2 * bend) - 1.5, 0, 2)
-    mirror += np.float32(rng.uniform(0.1, 0.9)) * strands
-    return echo.astype(np.float32), mirror, (0.5 + 1.0 * septa).astype(np.float32)
+    mirror = septa * (np.float32(0.1) + lobules.facing**2) * np.float32(rng.uniform(0.6, 1.8))
+    strands = _bent(field(rng, grid, (0.35, rng.uniform(1.5, 3))), grid, 2 * bend)
+    mirror += np.float32(rng.uniform(0.1, 0.9)) * np.clip(strands - np.float32(1.5), 0, 2)
+    return Tissue(echo, mirror, np.float32(0.5) + septa)
 
 
-def _gland(
-    rng: np.random.Generator,
-    grid: Grid,
-    layers: Layers,
-    bend: FloatArray,
-    echo: FloatArray,
-    mirror: FloatArray,
-    loss: FloatArray,
-) -> None:
-    """Bright wavy fibres, islands of fat, sometimes ducts."""
-    inside = (grid.z > layers.fat) & (grid.z < layers.gland)
-    islands = mosaic(rng, grid, bend * 2, (rng.uniform(1.2, 3.0), rng.uniform(3.5, 9)))
-    fatty = islands.level < rng.uniform(0.1, 0.6)
-    fibres = _bent(field(rng, grid, (0.38, rng.uniform(1.8, 4.5))), grid, bend * 2)
-    clouds = field(rng, grid, (5, 6))
-    bright = rng.uniform(1, 3) * clouds + rng.uniform(2, 4.5) * fibres
-    dull = echo + rng.uniform(-1, 2) + 1.5 * fibres
-    core = np.clip(islands.wall / np.float32(0.5), 0, 1)  # islands have soft sides
-    level = np.where(fatty, bright + (dull - bright) * core, bright)
-    echo[inside] = level[inside]
-    walls = _ridge(islands.wall, 0.12) * islands.facing * np.clip(0.4 + 0.6 * clouds, 0, 1.4)
-    lines = (0.7 * walls + 0.8 * np.clip(fibres - 1.2, 0, 2)) * np.float32(rng.uniform(0.5, 1.8))
-    mirror[inside] = lines[inside]
-    loss[inside] = np.where(fatty, np.float32(0.55), np.float32(0.72) + 0.4 * walls)[inside]
-    edge = _ridge(grid.z - layers.fat, 0.12) * np.clip(0.3 + 0.6 * curve(rng, grid, 4), 0, 2)
-    mirror += edge * np.float32(rng.uniform(0.5, 1.4))
+def _gland(rng: np.random.Generator, grid: Grid, layers: Layers, bend: FloatArray, tissue: Tissue) -> None:
+    """Bright wavy fibres, islands of fat, sometimes a duct."""
+    rows, part = grid.band(float(layers.fat.min()) - 1, float(layers.gland.max()) + 1)
+    bend = bend[rows] * 2
+    echo, mirror, loss = tissue.echo[rows], tissue.mirror[rows], tissue.loss[rows]
+    islands = mosaic(rng, part, bend, (rng.uniform(1.2, 3.0), rng.uniform(3.5, 9)))
+    fibres = _bent(field(rng, part, (0.38, rng.uniform(1.8, 4.5))), part, bend)
+    clouds = field(rng, part, (5, 6))
+    bright = np.float32(rng.uniform(1, 3)) * clouds + np.float32(rng.uniform(2, 4.5)) * fibres
+    dull = echo + np.float32(rng.uniform(-1, 2)) + np.float32(1.5) * fibres
+    fatty = (islands.level < rng.uniform(0.1, 0.6)).astype(np.float32)
+    fatty *= np.clip(islands.wall * 2, 0, 1)  # islands have soft sides
+    _mix(bright, dull, fatty)
+    patchy = np.clip(np.float32(0.4) + np.float32(0.6) * clouds, 0, 1.4)
+    walls = _ridge(islands.wall, 0.12) * islands.facing * patchy
+    lines = np.float32(0.7) * walls + np.float32(0.8) * np.clip(fibres - np.float32(1.2), 0, 2)
+    inside = _weight(part.z - layers.fat) * _weight(layers.gland - part.z)
+    _mix(echo, bright, inside)
+    _mix(mirror, lines * np.float32(rng.uniform(0.5, 1.8)), inside)
+    _mix(loss, np.float32(0.74) - np.float32(0.2) * fatty + np.float32(0.4) * walls, inside)
+    uneven = np.clip(0.3 + 0.6 * curve(rng, part, 4), 0, 2) * np.float32(rng.uniform(0.5, 1.4))
+    mirror += _ridge(part.z - layers.fat, 0.12) * uneven
     if rng.random() < 0.35:
-        _ducts(rng, grid, layers, echo, mirror)
+        _duct(rng, part, layers, echo, mirror)
 
 
-def _ducts(
-    rng: np.random.Generator, grid: Grid, layers: Layers, echo: FloatArray, mirror: FloatArray
-) -> None:
-    """A thin dark tube or two, longer than any lesion is: nothing to outline."""
-    share = rng.uniform(0.25, 0.75)
-    centre = layers.fat + share * (layers.gland - layers.fat) + 0.7 * curve(rng, grid, 6)
-    radius = rng.uniform(0.25, 0.6) * np.clip(1 + 0.5 * curve(rng, grid, 4), 0.1, 2)
-    off = np.abs(grid.z - centre)
-    echo[off < radius] -= np.float32(12)
-    mirror *= 1 - 0.9 * (off < radius)
-    mirror += 0.5 * _ridge(off - radius, 0.12)
+def _duct(rng: np.random.Generator, part: Grid, layers: Layers, echo: FloatArray, mirror: FloatArray) -> None:
+    """A thin dark tube, longer than any lesion is: nothing to outline."""
+    share = np.float32(rng.uniform(0.25, 0.75))
+    centre = layers.fat + share * (layers.gland - layers.fat) + np.float32(0.7) * curve(rng, part, 6)
+    radius = np.float32(rng.uniform(0.25, 0.6)) * np.clip(1 + 0.5 * curve(rng, part, 4), 0.1, 2)
+    outside = np.abs(part.z - centre) - radius
+    within = _weight(-outside)
+    echo -= 12 * within
+    mirror *= 1 - np.float32(0.9) * within
+    mirror += np.float32(0.5) * _ridge(outside, 0.12)
 
 
-def _muscle(
-    rng: np.random.Generator,
-    grid: Grid,
-    layers: Layers,
-    bend: FloatArray,
-    echo: FloatArray,
-    mirror: FloatArray,
-    loss: FloatArray,
-) -> None:
+def _muscle(rng: np.random.Generator, grid: Grid, layers: Layers, bend: FloatArray, tissue: Tissue) -> None:
     """Striated muscle below a bright fascia, then the chest wall with or without ribs."""
-    inside = grid.z > layers.muscle
-    striae = _bent(field(rng, grid, (0.32, rng.uniform(3.5, 8))), grid, layers.muscle + 0.5 * bend)
-    echo[inside] = (np.float32(rng.uniform(-17, -11)) + 2.8 * striae)[inside]
-    mirror[inside] = (np.float32(rng.uniform(0.2, 0.8)) * np.clip(striae - 1.3, 0, 2))[inside]
-    loss[inside] = 0.9
-    fascia = _ridge(grid.z - layers.muscle, 0.14) * np.clip(0.8 + 0.6 * curve(rng, grid, 5), 0.1, 2)
-    mirror += fascia * np.float32(rng.uniform(0.6, 1.6))
-    below = grid.z > layers.chest
-    wall = _ridge(grid.z - layers.chest, 0.2) * np.clip(0.8 + 0.5 * curve(rng, grid, 6), 0.1, 2)
+    rows, part = grid.band(float(layers.muscle.min()) - 1, grid.depth)
+    echo, mirror, loss = tissue.echo[rows], tissue.mirror[rows], tissue.loss[rows]
+    slide = layers.muscle - layers.muscle.min() + np.float32(0.5) * bend[rows]
+    striae = _bent(field(rng, part, (0.32, rng.uniform(3.5, 8))), part, slide)
+    inside = _weight(part.z - layers.muscle)
+    _mix(echo, np.float32(rng.uniform(-17, -11)) + np.float32(2.8) * striae, inside)
+    _mix(mirror, np.float32(rng.uniform(0.2, 0.8)) * np.clip(striae - np.float32(1.3), 0, 2), inside)
+    _mix(loss, 0.9, inside)
+    uneven = np.clip(0.8 + 0.6 * curve(rng, part, 5), 0.1, 2) * np.float32(rng.uniform(0.6, 1.6))
+    mirror += _ridge(part.z - layers.muscle, 0.14) * uneven
+    uneven = np.clip(0.8 + 0.5 * curve(rng, part, 6), 0.1, 2) * np.float32(rng.uniform(0.5, 1.8))
     if rng.random() < 0.5:  # ribs and pleura: a bright face with nothing but reverberation behind it
-        echo[below] = -30
-        mirror[below] *= 0.15
-        loss[below] = 1.4
-    mirror += wall * np.float32(rng.uniform(0.5, 1.8))
+        below = _weight(part.z - layers.chest)
+        _mix(echo, -30.0, below)
+        _mix(loss, 1.4, below)
+        mirror *= 1 - np.float32(0.85) * below
+    mirror += _ridge(part.z - layers.chest, 0.2) * uneven
 
 
-def _skin(
-    rng: np.random.Generator,
-    grid: Grid,
-    layers: Layers,
-    echo: FloatArray,
-    mirror: FloatArray,
-    loss: FloatArray,
-) -> None:
-    """Gel and probe face, epidermis, dermis, and the face to the fat."""
+def _skin(rng: np.random.Generator, grid: Grid, layers: Layers, tissue: Tissue) -> None:
+    """Gel and probe face, dermis, and the face to the fat."""
+    rows, part = grid.band(0, float(layers.skin.max()) + 0.6)
+    echo, mirror, loss = tissue.echo[rows], tissue.mirror[rows], tissue.loss[rows]
     gel = np.float32(rng.uniform(-0.1, 0.5))
-    inside = grid.z < layers.skin
-    dermis = np.float32(rng.uniform(-11, -1)) + 2 * field(rng, grid, (0.4, 3))
-    echo[inside] = dermis[inside]
-    echo[(grid.z < gel)[:, 0]] = -25
-    mirror[inside] = 0
-    mirror += np.float32(rng.uniform(0.4, 2)) * _ridge(grid.z - gel, 0.12)
-    face = np.clip(0.6 + 0.5 * curve(rng, grid, 5), 0.05, 2) * np.float32(rng.uniform(0.5, 1.5))
-    mirror += face * _ridge(grid.z - layers.skin, 0.12)
-    loss[inside] = 1.6
+    inside = _weight(layers.skin - part.z)
+    _mix(echo, np.float32(rng.uniform(-11, -1)) + 2 * field(rng, part, (0.4, 3)), inside)
+    _mix(echo, -25.0, _weight(gel - part.z))
+    _mix(loss, 1.6, inside)
+    mirror *= 1 - inside
+    mirror += np.float32(rng.uniform(0.4, 2)) * _ridge(part.z - gel, 0.12)
+    face = np.clip(0.6 + 0.5 * curve(rng, part, 5), 0.05, 2) * np.float32(rng.uniform(0.5, 1.5))
+    mirror += face * _ridge(part.z - layers.skin, 0.12)
 
 
 def _bent(texture: FloatArray, grid: Grid, bend: FloatArray) -> FloatArray:
     """``texture`` moved down by ``bend`` mm, wrapping round."""
-    rows = np.arange(texture.shape[0], dtype=np.int32)[:, None] - np.rint(bend / grid.dz).astype(np.int32)
-    return np.take_along_axis(texture, np.broadcast_to(rows % texture.shape[0], texture.shape), axis=0)
+    rows, columns = texture.shape
+    source = np.arange(rows, dtype=np.int64)[:, None] - np.rint(bend * np.float32(1 / grid.dz)).astype(
+        np.int64
+    )
+    source %= rows
+    moved: FloatArray = texture.ravel().take(source * columns + np.arange(columns))
+    return moved

@@ -1,7 +1,8 @@
 """Simulated B-mode breast ultrasound with exact masks: seeded, quick, free of patients.
 
 A breast is drawn (``_anatomy``), a lesion put into it (``_lesions``), and a scanner looks at it
-(``_acoustics``). docs/explanation/phantoms.md says what is simulated, from which sources, and what is not.
+(``_scanner``, ``_acoustics``). docs/explanation/phantoms.md says what is simulated, from which sources, and
+what is not.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from rich.console import Console
 from rich.progress import track
 
 from senoscope._files import atomic_path, write_text
-from senoscope.data._acoustics import Grid, Scanner, Tissue, b_mode, beam_grid, draw_scanner, image_grid
+from senoscope.data._acoustics import Tissue, b_mode
 from senoscope.data._anatomy import build
-from senoscope.data._lesions import Lesion, draw_lesion, insert
+from senoscope.data._lesion_kinds import draw_lesion
+from senoscope.data._lesions import Lesion, insert
+from senoscope.data._scanner import Grid, Scanner, beam_grid, draw_scanner, image_grid
 from senoscope.errors import DatasetError, UsageError
 from senoscope.schema import CLASSES, BoolArray, Record
 
