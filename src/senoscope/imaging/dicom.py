@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import zlib
 from io import BytesIO
+from threading import Lock
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
@@ -61,6 +63,12 @@ _KINDS = (
 )
 _STILLS = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2")  # MR and CT, exact
 
+# pydicom warns and logs odd values by quoting them, and a damaged length can make any value the patient's. The
+# switch is one for the process, so only one thread at a time may turn it off and back on.
+_QUIET = Lock()
+
+_UNDEFINED_LENGTH = 0xFFFFFFFF  # compressed pixel data ends with a delimiter instead
+
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom hands all of them over as RGB
 
 
@@ -72,7 +80,8 @@ def decode_dicom(data: bytes, source: str, limits: Limits) -> RawImage:
     """
     check_preamble(data, source)
     try:
-        return _decode(data, source, limits)
+        with _QUIET, disable_value_validation():
+            return _decode(data, source, limits)
     except SenoscopeError:
         raise
     except Exception:  # hostile bytes make parsers raise anything; their messages quote values: not chained
@@ -86,8 +95,7 @@ def _decode(data: bytes, source: str, limits: Limits) -> RawImage:
     _check_shape(header, source, limits)
     _check_bits(header, source)
     full = dcmread(BytesIO(data), specific_tags=[*_PIXEL_MODULE, "PixelData"])
-    if "PixelData" not in full:
-        raise damaged(source, "it has no pixel data")
+    _check_present(full, source)
     if syntax.is_compressed and not syntax.is_deflated:
         _check_stream(full, source)
     notes: list[str] = []
@@ -182,6 +190,16 @@ def _check_bits(header: Dataset, source: str) -> None:
             expected="1 or 3 samples of up to 8 bits in 8, or up to 16 in 16, the lowest bits used",
             fix="export the image again; its header is damaged or of a rare kind",
         )
+
+
+def _check_present(full: Dataset, source: str) -> None:
+    """Refuse pixel data that is absent or claims more bytes than the file has (pydicom takes what is there)."""
+    if "PixelData" not in full:
+        raise damaged(source, "it has no pixel data")
+    stored = full.get_item("PixelData")
+    claimed = getattr(stored, "length", _UNDEFINED_LENGTH)
+    if claimed not in (_UNDEFINED_LENGTH, len(full.PixelData)):
+        raise damaged(source, "its pixel data is shorter than it says")
 
 
 def _check_stream(full: Dataset, source: str) -> None:
