@@ -36,6 +36,7 @@ lint: .venv/.full
 docs: .venv/.full
 	$(BIN)/python docs/make_datasets.py
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_datasets.py
 	$(BIN)/python docs/make_results.py
 	$(BIN)/python docs/make_pictures.py
 

@@ -57,10 +57,13 @@ def modules() -> Iterator[Module]:
 def _read_modules() -> Iterator[Module]:
     for path in sorted((SOURCE / "senoscope").rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts
+        stub = path.with_suffix(".pyi")
         parts = parts[:-1] if parts[-1] == "__init__" else parts
         if parts[1:2] == ("cli",):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
+        if stub.is_file():  # the names are imported on first use; the stub says where they come from
+            tree.body += ast.parse(stub.read_text(encoding="utf-8")).body
         names = (*_exports(tree), *_names(tree.body))
         yield Module(".".join(parts), _first_line(ast.get_docstring(tree)), names)
 
@@ -80,8 +83,8 @@ def _exports(tree: ast.Module) -> Iterator[Name]:
     listed: set[str] = set()
     for node in ast.walk(tree):
         match node:
-            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
-                listed = set(ast.literal_eval(value))
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=items)):
+                listed = {str(item.value) for item in items if isinstance(item, ast.Constant)}
     for node in ast.walk(tree):
         match node:
             case ast.ImportFrom(module=str(origin), names=aliases):

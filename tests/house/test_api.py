@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+import senoscope
 
 
 @pytest.mark.parametrize("name", ["tests/house/api.txt", "docs/reference/api.md", "docs/reference/cli.md"])
@@ -27,3 +31,18 @@ def test_snapshot_reads_signatures_as_written(script: Callable[[str], ModuleType
     assert "    scaled(self, sx: float, sy: float) -> Box\n" in text
     assert "    label: str\n" in text
     assert "senoscope._files" not in text.replace("from senoscope._files", "")
+
+
+def test_package_hands_on_what_its_stub_says(root: Path) -> None:
+    stub = ast.parse((root / "src/senoscope/__init__.pyi").read_text(encoding="utf-8"))
+    typed = {
+        alias.name: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert set(senoscope.__all__) == {*typed, "__version__"} == set(dir(senoscope))
+    for name, home in typed.items():
+        assert getattr(senoscope, name) is getattr(importlib.import_module(str(home)), name)
+    with pytest.raises(AttributeError, match="no attribute 'Analyser'"):
+        _ = senoscope.Analyser
