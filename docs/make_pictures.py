@@ -11,8 +11,9 @@ from PIL import Image
 
 from senoscope._files import atomic_path
 from senoscope.data.phantoms import simulate
-from senoscope.imaging import RawImage, gray_image, heatmap_image, montage, overlay
+from senoscope.imaging import RawImage, gray_image, montage, overlay
 from senoscope.inference.analyzer import Analyzer
+from senoscope.reports.pictures import heat_picture
 
 IMAGES = Path(__file__).resolve().parent / "images"
 CASES = {"normal": 3, "benign": 21, "malignant": 12}
@@ -34,7 +35,7 @@ def overview(analyzer: Analyzer) -> Image.Image:
         panels += [
             gray_image(seen.gray).resize((SIDE, SIDE), Image.Resampling.BICUBIC),
             overlay(seen.gray, seen.report.findings, size=SIDE),
-            heatmap_image(seen.gray, prediction.heatmap).resize((SIDE, SIDE), Image.Resampling.BICUBIC),
+            heat_picture(seen.gray, prediction.heatmap).resize((SIDE, SIDE), Image.Resampling.BICUBIC),
         ]
         verdict = f"{prediction.label}, malignant {prediction.probability('malignant'):.0%}"
         captions += [f"simulated, {label}", f"found: {verdict}", "evidence for malignant"]
@@ -42,6 +43,6 @@ def overview(analyzer: Analyzer) -> Image.Image:
 
 
 if __name__ == "__main__":
-    with atomic_path(IMAGES / "overview.png") as path:
-        overview(Analyzer()).convert("P", palette=Image.Palette.ADAPTIVE).save(path, optimize=True)
-    print("wrote docs/images/overview.png")
+    with atomic_path(IMAGES / "overview.webp") as path:
+        overview(Analyzer()).save(path, "WEBP", quality=85, method=6)
+    print("wrote docs/images/overview.webp")
