@@ -1,0 +1,1 @@
+"""Using a trained bundle: from an image to findings, without torch."""

@@ -1,0 +1,1 @@
+"""Results for a person (HTML), a program (JSON) and as pictures."""

@@ -1,0 +1,145 @@
+"""``card.json``: everything a bundle says of itself, checked key by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from senoscope._files import write_text
+from senoscope.catalog import nearest
+from senoscope.errors import BundleError
+from senoscope.imaging.preprocess import Preprocess
+from senoscope.inference.scope import ScopeModel
+from senoscope.schema import CLASSES, RESEARCH_USE
+
+CARD = "card.json"
+_MAX_CARD_BYTES = 1_000_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Calibration(_Part):
+    """How logits become probabilities: ``softmax(logits / temperature)``, and where the temperature comes from.
+
+    ``prevalence`` is the share of each class among the ``n`` images it was fitted on: probabilities speak of a
+    population with those shares and no other.
+    """
+
+    temperature: float = Field(gt=0)
+    method: str = "temperature scaling on validation folds"
+    n: int | None = Field(default=None, ge=1)
+    split_hash: str | None = None
+    prevalence: dict[str, float] = Field(default_factory=dict)
+
+
+class DataSource(_Part):
+    """One dataset the model was trained on: how many images, which frozen split, on whose terms."""
+
+    name: str
+    n: int = Field(ge=0)
+    split: str
+    split_hash: str
+    licence: str
+    citation: str
+
+
+class Figure(_Part):
+    """One measured result with its 95 % interval and the number of cases behind it."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+class Card(_Part):
+    """What a bundle says of itself.
+
+    ``operating_points`` holds named thresholds on a class's calibrated probability, frozen on validation data
+    (``{"malignant": {"threshold_sens90": 0.21, ...}}``). A pixel belongs to a lesion from ``mask_threshold`` up, and
+    a lesion has at least ``min_area`` of the image's pixels. From ``uncertainty_limit`` (normalised entropy) on, the
+    model is said not to know. ``files`` maps each file of the bundle to its SHA-256. ``results`` are figures measured
+    on data the measured networks never saw, grouped by protocol.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    version: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    calibration: Calibration
+    operating_points: dict[str, dict[str, float]] = Field(default_factory=dict)
+    mask_threshold: float = Field(default=0.5, gt=0, lt=1)
+    min_area: float = Field(default=0.0006, ge=0, lt=1)
+    uncertainty_limit: float = Field(default=0.9, gt=0, le=1)
+    scope: ScopeModel | None = None
+    data: tuple[DataSource, ...] = ()
+    results: dict[str, dict[str, Figure]] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    licence: str = "Apache-2.0"
+    research_use: str = RESEARCH_USE
+    created_with: dict[str, str] = Field(default_factory=dict)
+    intended_use: str = ""
+    limits: tuple[str, ...] = ()
+
+    @field_validator("classes")
+    @classmethod
+    def _known_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if classes != CLASSES:
+            raise ValueError(f"classes must be {', '.join(CLASSES)}, in this order")
+        return classes
+
+    @field_validator("files")
+    @classmethod
+    def _plain_names(cls, files: dict[str, str]) -> dict[str, str]:
+        for name, digest in files.items():
+            if not name or name.startswith(".") or set(name) & set('/\\:"'):
+                raise ValueError(f"'{name}' is not a plain file name")
+            if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+                raise ValueError(f"the hash of '{name}' is not a SHA-256 in lower-case hexadecimal")
+        return files
+
+
+def read_card(path: Path) -> Card:
+    """Read and check a ``card.json``. Raises ``BundleError`` naming the key that is wrong."""
+    try:
+        if path.stat().st_size > _MAX_CARD_BYTES:
+            raise BundleError(f"{path.name} has {path.stat().st_size:,} bytes", expected="a card below 1 MB")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BundleError(
+            f"'{path.parent}' holds no {CARD}",
+            expected="a bundle: card.json, model.onnx, weights.safetensors",
+            fix="name the folder of a bundle",
+        ) from None
+    except UnicodeDecodeError:
+        raise BundleError(
+            f"{path.name} is not UTF-8 text", fix="install or export the bundle again"
+        ) from None
+    try:
+        return Card.model_validate_json(text, strict=False)
+    except ValidationError as error:
+        raise BundleError(
+            f"{path.name}: {_first_problem(error)}",
+            expected="a card of this version of Senoscope",
+            fix="install the bundle again, or a Senoscope that knows it",
+        ) from None
+
+
+def save_card(card: Card, folder: Path) -> Path:
+    """Write ``card.json`` into a bundle's folder (whole or not at all) and return its path."""
+    path = folder / CARD
+    write_text(path, card.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem: Any = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        close = nearest(str(problem["loc"][-1]), Card.model_fields)
+        return f"unknown key '{where}'" + (f" (did you mean '{close[0]}'?)" if close else "")
+    return f"'{where}': {problem['msg']}"

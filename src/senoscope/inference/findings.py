@@ -1,0 +1,120 @@
+"""From a lesion probability map to findings: components, contours, sizes and descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from contourpy import LineType, contour_generator
+from scipy import ndimage
+
+from senoscope.imaging.masks import fill_holes, mask_to_box
+from senoscope.inference import shape
+from senoscope.schema import BoolArray, Box, Finding, FloatArray
+
+MAX_FINDINGS = 8
+"""More components than this are noise; the largest are kept."""
+
+_BAND = 0.18  # of the equivalent radius: how far beside the margin brightness is compared
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One connected part of a lesion map. ``mask`` is a crop whose upper-left pixel is ``(row, column)`` of the map."""
+
+    row: int
+    column: int
+    mask: BoolArray
+    contour: FloatArray
+    confidence: float
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return int(self.mask.sum())
+
+    def full_mask(self, size: tuple[int, int]) -> BoolArray:
+        """The region in the whole frame, bool H×W."""
+        whole = np.zeros(size, dtype=np.bool_)
+        whole[self.row : self.row + self.mask.shape[0], self.column : self.column + self.mask.shape[1]] = (
+            self.mask
+        )
+        return whole
+
+
+def find_regions(lesion_map: FloatArray, threshold: float, min_area: float) -> list[Region]:
+    """Parts of ``lesion_map`` (H×W, 0..1) at or above ``threshold``, largest first, holes filled.
+
+    Parts below ``min_area`` (share of the image's pixels) are left out. As in ``imaging.masks``, pixels that
+    touch only at a corner are apart.
+    """
+    labels, _ = ndimage.label(lesion_map >= threshold)
+    smallest = max(min_area * lesion_map.size, 4)
+    regions = []
+    for index, window in enumerate(ndimage.find_objects(labels), start=1):
+        rows, columns = window
+        if (rows.stop - rows.start) * (columns.stop - columns.start) < smallest:
+            continue  # specks, told from their box alone: a noisy map has thousands
+        filled = fill_holes(labels[window] == index)
+        if filled.sum() >= smallest:
+            regions.append(_region(lesion_map, window, filled, threshold))
+    regions.sort(key=lambda region: region.area, reverse=True)
+    return regions[:MAX_FINDINGS]
+
+
+def lesion_mask(regions: Sequence[Region], size: tuple[int, int]) -> BoolArray:
+    """Every region together, bool H×W."""
+    whole = np.zeros(size, dtype=np.bool_)
+    for region in regions:
+        whole |= region.full_mask(size)
+    return whole
+
+
+def make_finding(
+    region: Region, gray: FloatArray, spacing: tuple[float, float] | None, score: float
+) -> Finding:
+    """A region described. ``gray`` is the image in the same frame; ``spacing`` (row, column) mm per pixel or None."""
+    row_mm, column_mm = spacing or (1.0, 1.0)
+    aspect = np.array(
+        [column_mm / row_mm, 1.0], dtype=np.float32
+    )  # square pixels for shape, whatever the spacing
+    measures = shape.describe(region.contour * aspect)
+    diameter = measures.pop("max_diameter")
+    if spacing is None:
+        measures["max_diameter_px"] = diameter
+    else:
+        measures["max_diameter_mm"] = diameter * row_mm
+    radius = float(np.sqrt(region.area / np.pi))
+    measures["sharpness"] = shape.sharpness(gray, region.contour, max(_BAND * radius, 2.0))
+    box = mask_to_box(region.mask) or Box(0, 0, 0, 0)
+    return Finding(
+        contour=region.contour,
+        box=Box(region.column + box.x, region.row + box.y, box.width, box.height),
+        area_px=region.area,
+        area_mm2=None if spacing is None else region.area * row_mm * column_mm,
+        score=score,
+        confidence=region.confidence,
+        shape=shape.shape_word(measures),
+        orientation=shape.orientation_word(measures),
+        margin=shape.margin_word(measures),
+        measures={name: round(value, 4) for name, value in measures.items()},
+    )
+
+
+def _region(lesion_map: FloatArray, window: tuple[slice, ...], mask: BoolArray, threshold: float) -> Region:
+    rows, columns = window
+    top, left = (
+        max(rows.start - 1, 0),
+        max(columns.start - 1, 0),
+    )  # one pixel more: the margin runs between pixels
+    around = lesion_map[top : rows.stop + 1, left : columns.stop + 1]
+    grown = np.zeros(around.shape, dtype=np.bool_)
+    grown[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = mask
+    # Filled holes are lifted to the threshold and neighbours pushed below it, so that one line goes round the region.
+    values = np.where(grown, np.maximum(around, threshold), np.minimum(around, threshold * 0.998))
+    framed = np.pad(values, 1)
+    lines = contour_generator(z=framed, line_type=LineType.Separate).lines(threshold * 0.999)
+    longest = max((np.asarray(line) for line in lines), key=len)
+    contour = (longest[:-1] + np.array([left - 1.0, top - 1.0])).astype(np.float32)
+    return Region(rows.start, columns.start, mask, contour, float(lesion_map[window][mask].mean()))
