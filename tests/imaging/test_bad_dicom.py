@@ -90,10 +90,10 @@ def test_17_rows_and_columns(rows, columns, dicom):
 
 @pytest.mark.parametrize("frames", [2_000_000_000, -1, 0, 2])
 def test_18_number_of_frames(frames, dicom):
-    start = time.perf_counter()
+    start = time.process_time()
     error = refused(dicom(NumberOfFrames=frames))
     assert str(frames) in error.found
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_18_a_loop_is_refused_with_the_way_out(dicom):
@@ -116,9 +116,9 @@ def test_20_deflated_bomb_is_stopped_at_the_limit(dicom):
     block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     bomb = data[:start] + block * 1024 + zlib.compressobj(9, wbits=-15).flush()
     assert len(bomb) < 2_000_000
-    began = time.perf_counter()
+    began = time.process_time()
     assert "unpacks to more than 64 MB" in refused(bomb, Limits(max_bytes=64 * 1024**2)).found
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     refused(data[:-20])
 
 
@@ -157,9 +157,9 @@ def test_24_sequences_nested_20000_deep(dicom):
         "<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF
     )
     at = data.index(struct.pack("<HH", 0x0028, 0x0002))
-    began = time.perf_counter()
+    began = time.process_time()
     refused(data[:at] + opening * 20_000 + data[at:])
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 @pytest.mark.parametrize(

@@ -151,10 +151,10 @@ def test_03_other_formats_are_named(data, word):
 def test_04_png_of_30000_squared_is_refused_from_its_header(png):
     bomb = png(30_000, 30_000, _zeros(30_001 * 30_000))
     assert len(bomb) < 1_000_000
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     error = refused(bomb)
     assert "30000×30000" in error.found
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
 
 
