@@ -6,11 +6,13 @@ import struct
 import time
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydicom import Dataset, Sequence, dcmread
+from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -21,7 +23,7 @@ from pydicom.uid import (
 )
 
 from senoscope.errors import ImageError
-from senoscope.imaging import Limits, decode_image
+from senoscope.imaging import Limits, decode_image, read_image
 from senoscope.schema import Box
 
 
@@ -266,7 +268,9 @@ def test_38_other_kinds_of_object(dicom):
     assert "Comprehensive SR" in report.found
     assert "Segmentation" in refused(dicom(SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")).found
     assert "unknown kind" in refused(dicom(SOPClassUID="1.2.3.SECRET")).found
-    refused(dicom(SOPClassUID=None))
+    directory = get_testdata_file("DICOMDIR", download=False)
+    with pytest.raises(ImageError, match="Media Storage Directory"):
+        read_image(Path(directory))
 
 
 @pytest.mark.parametrize("kind", ["6.1", "6", "7", "3.1", "1.2", "4"])
@@ -279,6 +283,13 @@ def test_38_unsupported_compression(wrapped):
     assert "JPEG Lossless" in error.found
     assert "decompress" in error.fix
     assert "unknown" in refused(_with_syntax(wrapped(b"\xff\xd8"), "1.2.3.4.5")).found
+
+
+@pytest.mark.parametrize("name", ["JPEG-lossy.dcm", "JPGExtended.dcm"])
+def test_38_twelve_bit_jpeg_says_how_to_go_on(name):
+    with pytest.raises(ImageError) as caught:
+        read_image(Path(get_testdata_file(name, download=False)))
+    assert "decompress" in caught.value.fix
 
 
 def test_missing_pixel_data_and_wrong_colour_model(dicom):

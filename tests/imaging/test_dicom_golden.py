@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydicom import Dataset, Sequence, dcmread
-from pydicom.pixels.processing import apply_modality_lut, apply_windowing
+from pydicom.data import get_testdata_file
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_windowing
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from senoscope.errors import ImageError
-from senoscope.imaging import decode_image, to_gray
+from senoscope.imaging import decode_image, read_image, to_gray
 
 ROW = np.array([[0, 64, 128, 255]], np.uint8)
 
@@ -212,6 +215,34 @@ def test_28_big_endian(dicom):
     pixels = np.array([[1, 256, 4095]], ">u2")
     data = dicom(pixels, ExplicitVRBigEndian, BitsStored=12)
     assert gray(data) == [pytest.approx([1 / 4095, 256 / 4095, 1])]
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("SC_rgb_dcmtk_+eb+cr.dcm", 2),
+        ("SC_rgb_dcmtk_+eb+cy+n2.dcm", 2),
+        ("SC_rgb_gdcm_KY.dcm", 2),
+        ("SC_rgb_jpeg_dcmtk.dcm", 2),
+        ("SC_rgb_jpeg_lossy_gdcm.dcm", 2),
+        ("SC_ybr_full_422_uncompressed.dcm", 2),
+    ],
+)
+def test_the_same_colours_in_every_encoding(name, tolerance):
+    """One picture of colour bars, encoded by several toolkits (test files that pydicom brings along)."""
+    found = get_testdata_file(name, download=False)
+    assert found is not None
+    reference = read_image(Path(get_testdata_file("SC_rgb_rle.dcm", download=False))).pixels.astype(int)
+    pixels = read_image(Path(found)).pixels.astype(int)
+    assert np.median(np.abs(pixels - reference)) <= tolerance  # the bars' edges ring in lossy JPEG
+
+
+def test_a_real_ultrasound_palette():
+    """PALETTE COLOR of a scanner, against pydicom's own colours."""
+    path = get_testdata_file("examples_palette.dcm", download=False)
+    dataset = dcmread(path)
+    reference = apply_color_lut(dataset.pixel_array, dataset)
+    assert np.array_equal(read_image(Path(path)).pixels, reference)
 
 
 def _stream(data: bytes):

@@ -11,6 +11,7 @@ from io import BytesIO
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
 from pydicom.encaps import get_frame
@@ -155,9 +156,9 @@ def _check_inflated(rest: bytes, source: str, limits: Limits) -> None:
 
 
 def _check_kind(header: Dataset, source: str) -> None:
-    uid = str(header.get("SOPClassUID", ""))
+    uid = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", ""))
     if not (uid in _STILLS or any(uid == kind or uid.startswith(kind + ".") for kind in _KINDS)):
-        name = UID(uid).name if UID(uid).type == "SOP Class" else "unknown kind"
+        name = UID(uid).name if UID(uid).type else "unknown kind"  # registered names only, never the value
         raise ImageError(
             f"{source} is a DICOM object, but no image of a kind that is read here ({name})",
             expected="an ultrasound, mammography, MR or secondary-capture image",
@@ -244,15 +245,26 @@ def _pixels(full: Dataset, source: str, notes: list[str]) -> Pixels:
     photometric = str(full.get("PhotometricInterpretation", ""))
     samples = _number(full, "SamplesPerPixel", 1)
     if photometric in ("MONOCHROME1", "MONOCHROME2") and samples == 1:
-        return brightness(pixel_array(full), full, source, notes)
+        return brightness(_decoded(full, source), full, source, notes)
     if photometric == "PALETTE COLOR" and samples == 1:
-        return coloured(pixel_array(full), full, source)
+        return coloured(_decoded(full, source), full, source)
     whole = full.BitsStored in (8, 16) and not full.PixelRepresentation
     if photometric in _COLOUR and samples == 3 and whole:
-        shown = pixel_array(full)
+        shown = _decoded(full, source)
         return shown.astype(np.uint8) if full.BitsStored == 8 else shown.astype(np.uint16)
     raise ImageError(
         f"{source} holds pixels of a kind that is not read here",
         expected="MONOCHROME1, MONOCHROME2, PALETTE COLOR, RGB or YBR_FULL in 8 or 16 bits",
         fix="export it as an uncompressed grey or RGB image",
     )
+
+
+def _decoded(full: Dataset, source: str) -> NDArray[np.generic]:
+    try:
+        return pixel_array(full)
+    except Exception:  # as in decode_dicom: anything may come, quoting anything
+        raise ImageError(
+            f"{source} holds pixel data that cannot be decoded here",
+            expected="whole pixel data, uncompressed, RLE, 8-bit JPEG or JPEG 2000",
+            fix="export it again, or decompress it first, for example with 'dcmdjpeg' or 'gdcmconv --raw'",
+        ) from None

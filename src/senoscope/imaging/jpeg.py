@@ -94,4 +94,6 @@ def is_filled(data: bytes) -> bool:
         JpegImageFile(BytesIO(padded)).load()
     except OSError:
         return True
+    except (SyntaxError, ValueError):
+        return False  # a kind of JPEG (12-bit, say) that is decoded by something else
     return False
