@@ -43,6 +43,16 @@ TITLES: dict[str, str] = {
 }
 """Key of every figure and how a person reads it, in the order of reports."""
 
+HEADLINES = (
+    "accuracy",
+    "balanced_accuracy",
+    "auc_benign_malignant",
+    "dice",
+    "hd95",
+    "false_positive_rate",
+)
+"""The figures a person looks at first."""
+
 LOWER_IS_BETTER = frozenset(
     {"brier", "log_loss", "ece", "ece_equal_mass", "hd95", "hd95_missed_as_diagonal", "missed",
      "false_positive_rate", "false_positive_area"}

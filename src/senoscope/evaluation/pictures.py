@@ -56,26 +56,27 @@ def worst_classes(test: PredictionTable, count: int = 10) -> Ints:
 
 
 def pictures(
-    test: PredictionTable, rows: Ints, records: Sequence[Record], folder: Path | None
+    test: PredictionTable, rows: Ints, records: Sequence[Record], folders: Sequence[Path]
 ) -> list[Picture]:
-    """A picture per row. ``records`` give images and true masks, ``folder`` (the table's) the predicted masks.
+    """A picture per row. ``records`` give images and true masks, ``folders`` (the tables') the predicted masks.
 
     What is absent or unreadable is left out and said so; nothing here raises for a bad file.
     """
     known = {(record.dataset, record.id): record for record in records}
     return [
-        _picture(test, row, known.get((test.dataset[row], test.id[row])), folder) for row in rows.tolist()
+        _picture(test, row, known.get((test.dataset[row], test.id[row])), folders) for row in rows.tolist()
     ]
 
 
-def _picture(test: PredictionTable, row: int, record: Record | None, folder: Path | None) -> Picture:
+def _picture(test: PredictionTable, row: int, record: Record | None, folders: Sequence[Path]) -> Picture:
     name, caption = str(test.id[row]), _caption(test, row)
     if record is None:
         return Picture(name=name, caption=caption, missing="image not at hand")
     try:
         sample = read_sample(record)
         shape = sample.image.shape[0], sample.image.shape[1]
-        predicted = None if folder is None else load_mask(folder, str(test.dataset[row]), name, shape)
+        stored = (load_mask(folder, str(test.dataset[row]), name, shape) for folder in folders)
+        predicted = next((mask for mask in stored if mask is not None), None)
     except (SenoscopeError, OSError) as error:
         return Picture(name=name, caption=caption, missing=str(error))
     picture = gray_image(sample.image)

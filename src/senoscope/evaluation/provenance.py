@@ -34,7 +34,7 @@ def stamps(table: PredictionTable) -> list[str]:
 
 def notes(table: PredictionTable, temperatures: dict[int, float]) -> list[str]:
     """Remarks on how to read the figures."""
-    found = []
+    found = [str(note) for note in table.metadata.get("notes", ())]
     folds = np.unique(table.fold[table.test])
     if len(folds) > 1:
         found.append(

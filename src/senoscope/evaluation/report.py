@@ -18,7 +18,7 @@ from senoscope.evaluation.summary import STRATUM_FIGURES, Summary
 from senoscope.evaluation.table import PredictionTable
 from senoscope.schema import CLASSES, Record
 
-HEADLINES = ("accuracy", "auc_benign_malignant", "dice", "false_positive_rate")
+_TILES = ("accuracy", "auc_benign_malignant", "dice", "false_positive_rate")
 _GROUPS = {
     "Three classes": ("accuracy", "balanced_accuracy", *(f"{kind}_{name}" for name in CLASSES
                       for kind in ("sensitivity", "specificity"))),
@@ -48,15 +48,15 @@ def write_report(
     path: Path,
     *,
     records: Sequence[Record] = (),
-    folder: Path | None = None,
+    folders: Sequence[Path] = (),
     title: str = "",
 ) -> None:
     """Write the page of a table's summary.
 
-    ``records`` are the dataset's, for pictures of the worst cases; ``folder`` is the table's, where predicted masks
-    may lie (see ``maskfiles``). Raises :class:`MissingExtraError` without Matplotlib.
+    ``records`` are the dataset's, for pictures of the worst cases; ``folders`` are the tables', where predicted
+    masks may lie (see ``maskfiles``). Raises :class:`MissingExtraError` without Matplotlib.
     """
-    write_text(path, render(summary, table, records=records, folder=folder, title=title))
+    write_text(path, render(summary, table, records=records, folders=folders, title=title))
 
 
 def render(
@@ -64,23 +64,21 @@ def render(
     table: PredictionTable,
     *,
     records: Sequence[Record] = (),
-    folder: Path | None = None,
+    folders: Sequence[Path] = (),
     title: str = "",
 ) -> str:
     """The page's text."""
     test = table.where(table.test)
     drawn = _charts(summary, table, test)
     gallery = {
-        "Ten worst outlines": pictures(test, worst_outlines(test), records, folder),
-        "Ten most confidently wrong classes": pictures(test, worst_classes(test), records, folder),
+        "Ten worst outlines": pictures(test, worst_outlines(test), records, folders),
+        "Ten most confidently wrong classes": pictures(test, worst_classes(test), records, folders),
     }
     template = _environment().get_template("evaluation.html.j2")
     return template.render(
         title=title or summary["system"] or "Evaluation",
         summary=summary,
-        headlines=[
-            (TITLES[name], summary["figures"][name]) for name in HEADLINES if name in summary["figures"]
-        ],
+        headlines=[(TITLES[name], summary["figures"][name]) for name in _TILES if name in summary["figures"]],
         groups=_grouped(summary),
         calibration=[name for name in _CALIBRATION if name in summary["figures"]],
         questions=_QUESTIONS,

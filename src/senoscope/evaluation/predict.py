@@ -1,0 +1,142 @@
+"""A bundle's predictions on a dataset, as a prediction table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from senoscope import data as datasets
+from senoscope.data.splits import load_split
+from senoscope.errors import LeakageError, SenoscopeError, TableError
+from senoscope.evaluation.cases import Row, case_row
+from senoscope.evaluation.maskfiles import save_mask
+from senoscope.imaging.read import read_sample
+from senoscope.inference.analyzer import Analyzer
+from senoscope.inference.bundle import Bundle
+from senoscope.inference.findings import find_regions, lesion_mask
+from senoscope.schema import Record
+
+Progress = Callable[[int, int], None]
+"""Called with the number of cases done and of all cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Rows and metadata for :func:`cases.write_table`; ``failures`` are (id, reason) of cases without a row."""
+
+    rows: list[Row]
+    metadata: dict[str, Any]
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def kept_records(name: str, root: Path | None = None) -> list[Record]:
+    """A dataset's records without those that its frozen split dropped (label conflicts, exact duplicates)."""
+    records = datasets.load(name, root)
+    split = datasets.info(name).text("split")
+    if not split:
+        return records
+    frozen = load_split(split)
+    return [
+        record for record in records if frozen.row(record.id) is None or frozen.fold_of(record.id) is not None
+    ]
+
+
+def predict_dataset(
+    bundle: Bundle,
+    records: Sequence[Record],
+    progress: Progress | None = None,
+    *,
+    allow_in_sample: bool = False,
+    masks: Path | None = None,
+    threads: int = 2,
+) -> Predictions:
+    """Run a bundle over a dataset's records.
+
+    The predicted mask is the network's, by the card's threshold and smallest area; it is not withheld where the most
+    probable class is normal. Logits are uncalibrated; temperature and thresholds are the card's, frozen before.
+    ``masks`` is the table's folder, to store the masks for the report. A case that cannot be read or analysed becomes
+    a failure, and the rest goes on.
+
+    Raises :class:`LeakageError` when the card names a dataset of the records as training data, unless
+    ``allow_in_sample``: then the table is stamped. Raises :class:`TableError` when no case could be analysed.
+    """
+    stamps = _in_sample(bundle, records, allow_in_sample)
+    analyzer = Analyzer(bundle, threads)
+    rows: list[Row] = []
+    failures: list[tuple[str, str]] = []
+    outside = 0
+    for done, record in enumerate(records, 1):
+        try:
+            row, in_scope = _predict(analyzer, record, masks)
+            rows.append(row)
+            outside += not in_scope
+        except (SenoscopeError, OSError, ValueError) as error:
+            failures.append((record.id, str(error)))
+        if progress is not None:
+            progress(done, len(records))
+    if not rows:
+        reason = f": {failures[0][0]}: {failures[0][1]}" if failures else ""
+        raise TableError(f"none of {len(records)} cases could be analysed{reason}")
+    if failures:
+        stamps.append(
+            f"{len(failures)} of {len(records)} cases could not be analysed and are missing from every figure."
+        )
+    metadata = _metadata(bundle, records, threads) | {"stamps": stamps}
+    if outside:
+        metadata["notes"] = [
+            f"{outside} images are out of the model's declared scope; they are measured all the same."
+        ]
+    return Predictions(rows, metadata, failures)
+
+
+def _in_sample(bundle: Bundle, records: Sequence[Record], allow: bool) -> list[str]:
+    trained = {source.name for source in bundle.card.data}
+    shared = sorted({record.dataset for record in records} & trained)
+    if not shared:
+        return []
+    found = f"{bundle.title} was trained on {', '.join(shared)}"
+    if not allow:
+        raise LeakageError(
+            f"{found}, so its figures there would say nothing about unseen images",
+            expected="a dataset that the bundle's card does not name",
+            fix="evaluate the training run, whose table is out-of-fold, or allow it with --allow-in-sample",
+        )
+    return [f"In-sample: {found}. These figures say nothing about unseen images."]
+
+
+def _predict(analyzer: Analyzer, record: Record, masks: Path | None) -> tuple[Row, bool]:
+    card = analyzer.bundle.card
+    sample = read_sample(record)
+    prediction = analyzer.predict(sample.image)
+    regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area)
+    mask = lesion_mask(regions, (sample.image.shape[0], sample.image.shape[1]))
+    if masks is not None:
+        save_mask(masks, record.dataset, record.id, mask)
+    shares = np.clip(np.asarray(prediction.probabilities, dtype=np.float64), 1e-30, 1)
+    logits = card.calibration.temperature * np.log(
+        shares
+    )  # softmax(logits / T) are the prediction's probabilities
+    return case_row(record, sample.mask, mask, logits, prediction.classes), prediction.in_scope
+
+
+def _metadata(bundle: Bundle, records: Sequence[Record], threads: int) -> dict[str, Any]:
+    listed = "\n".join(sorted(f"{record.dataset}\t{record.id}" for record in records))
+    names = ", ".join(sorted({record.dataset for record in records}))
+    return {
+        "system": bundle.title,
+        "weights": bundle.weights_hash,
+        "split": f"all of {names}",
+        "split_hash": hashlib.sha256(listed.encode()).hexdigest(),
+        "frozen": {
+            "temperature": bundle.card.calibration.temperature,
+            "operating_points": bundle.card.operating_points,
+        },
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {threads} threads",
+    }
