@@ -25,8 +25,9 @@ from senoscope.schema import CLASSES, Record
 MASK_THRESHOLD = 0.5
 
 
-def predict_run(run: Path, *, data: str | None = None, root: Path | None = None, masks: bool = True,
-                progress: bool = True) -> Path:
+def predict_run(
+    run: Path, *, data: str | None = None, root: Path | None = None, masks: bool = True, progress: bool = True
+) -> Path:
     """Predict a finished run's test and validation cases into ``predictions.parquet`` in its folder.
 
     With ``data``, the test cases are all images of that dataset which the run did not train or validate on
@@ -35,12 +36,12 @@ def predict_run(run: Path, *, data: str | None = None, root: Path | None = None,
     finished run, ``MissingExtraError`` without the training extra.
     """
     try:
-        from senoscope.training.predict import load_run, predict  # noqa: PLC0415 - torch is an extra
+        from senoscope.training.predict import load_run, predict
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"a run needs {error.name}", fix="pip install 'senoscope[train]'") from None
     recipe, model = load_run(run)
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-    sides = _sides(run)
+    sides = sides_of(run)
     roots = {source.name: source.root for source in recipe.data}
     folds = {source.name: source.fold or 0 for source in recipe.data}
     known = [r for name, place in roots.items() for r in datasets.load(name, place)]
@@ -52,17 +53,24 @@ def predict_run(run: Path, *, data: str | None = None, root: Path | None = None,
         kept = _kept(data, root)
         test = [r for r in kept if sides.get(r.id) in (None, "test")]
         if len(test) < len(kept):
-            stamps.append(f"{len(kept) - len(test)} of {len(kept)} images of {data} were seen in training and left out.")
+            stamps.append(
+                f"{len(kept) - len(test)} of {len(kept)} images of {data} were seen in training and left out."
+            )
     if not test:
-        raise TableError(f"the run {run} leaves no image to test on", expected="a run with a held-out fold",
-                         fix="name a dataset it did not train on with --data")
+        raise TableError(
+            f"the run {run} leaves no image to test on",
+            expected="a run with a held-out fold",
+            fix="name a dataset it did not train on with --data",
+        )
     out = run / (f"predictions-{data}.parquet" if data else "predictions.parquet")
-    rows: list[Row] = []
     sided = [*((r, "valid") for r in valid), *((r, "test") for r in test)]
-    predictions = predict(model, recipe.preprocess, [record for record, _ in sided])
-    found = zip(sided, predictions, strict=True)
+    rows: list[Row] = []
     for (record, side), (sample, logits, lesion_map) in track(
-        found, "Predicting", total=len(sided), disable=not progress, transient=True
+        zip(sided, predict(model, recipe.preprocess, [r for r, _ in sided]), strict=True),
+        "Predicting",
+        total=len(sided),
+        disable=not progress,
+        transient=True,
     ):
         mask = lesion_map >= MASK_THRESHOLD
         fold = folds.get(record.dataset, max(folds.values()))
@@ -73,7 +81,8 @@ def predict_run(run: Path, *, data: str | None = None, root: Path | None = None,
     return out
 
 
-def _sides(run: Path) -> dict[str, str]:
+def sides_of(run: Path) -> dict[str, str]:
+    """Each case's side (train, valid or test) in a run, by id."""
     with (run / "cases.csv").open(encoding="utf-8", newline="") as stream:
         return {row["id"]: row["side"] for row in csv.DictReader(stream)}
 
@@ -85,7 +94,9 @@ def _kept(data: str, root: Path | None) -> list[Record]:
     return [r for r in records if load_split(name).fold_of(r.id) is not None] if name else records
 
 
-def _metadata(system: str, manifest: dict[str, Any], data: str | None, stamps: Sequence[str]) -> dict[str, Any]:
+def _metadata(
+    system: str, manifest: dict[str, Any], data: str | None, stamps: Sequence[str]
+) -> dict[str, Any]:
     splits: dict[str, str] = manifest["splits"]
     names, _, hashes = zip(*(text.partition("@") for text in splits.values()), strict=True)
     return {
@@ -109,7 +120,10 @@ def pool(tables: Iterable[Path | PredictionTable]) -> PredictionTable:
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     tested = [(d, i) for d, i, t in zip(columns["dataset"], columns["id"], columns["test"], strict=True) if t]
     if len(set(tested)) < len(tested):
-        raise TableError(f"{len(tested) - len(set(tested))} cases are tested in more than one of the tables",
-                         expected="each case in one fold", fix="name each fold's run once")
+        raise TableError(
+            f"{len(tested) - len(set(tested))} cases are tested in more than one of the tables",
+            expected="each case in one fold",
+            fix="name each fold's run once",
+        )
     stamps = list(dict.fromkeys(stamp for part in parts for stamp in part.stamps))
     return PredictionTable(**columns, metadata={**parts[0].metadata, "stamps": stamps})

@@ -25,7 +25,9 @@ def augment(images: Tensor, masks: Tensor, spec: Augment, size: int, rng: Rng) -
     Geometry (zoom, stretch, turn, shift, mirror) is one resampling shared by image and mask; a lesion that fits
     the window stays inside it, so that its class stays true.
     """
-    grid = functional.affine_grid(_windows(masks, spec, size, rng), [len(images), 1, size, size], align_corners=False)
+    grid = functional.affine_grid(
+        _windows(masks, spec, size, rng), [len(images), 1, size, size], align_corners=False
+    )
     images = functional.grid_sample(images, grid, "bilinear", "zeros", align_corners=False)
     masks = (functional.grid_sample(masks, grid, "bilinear", "zeros", align_corners=False) >= 0.5).float()
     return _appearance(images, spec, rng).clamp_(0, 1), masks
@@ -102,7 +104,9 @@ def _blur(images: Tensor, spec: Augment, rng: Rng) -> Tensor:
     """Half of the chosen images lose resolution, half are over-sharpened as some scanners do."""
     chosen = rng.random(len(images))
     factor = float(rng.uniform(0.35, 0.8))
-    small = functional.interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False, antialias=True)
+    small = functional.interpolate(
+        images, scale_factor=factor, mode="bilinear", align_corners=False, antialias=True
+    )
     soft = functional.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
     blurred = torch.from_numpy(chosen < spec.blur / 2).view(-1, 1, 1, 1)
     sharpened = torch.from_numpy((chosen >= spec.blur / 2) & (chosen < spec.blur)).view(-1, 1, 1, 1)

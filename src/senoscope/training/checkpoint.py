@@ -22,8 +22,9 @@ from senoscope.errors import WeightsError
 State = dict[str, Tensor]
 
 
-def save_state(path: Path, model: nn.Module, average: State, best: State, optimizer: Optimizer,
-               progress: dict[str, Any]) -> None:
+def save_state(
+    path: Path, model: nn.Module, average: State, best: State, optimizer: Optimizer, progress: dict[str, Any]
+) -> None:
     """Write everything that training needs to go on. ``progress`` is JSON-able."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
@@ -35,7 +36,9 @@ def save_state(path: Path, model: nn.Module, average: State, best: State, optimi
         save_file(copies, temporary, {"progress": json.dumps(progress)})
 
 
-def load_state(path: Path, model: nn.Module, average: State, best: State, optimizer: Optimizer) -> dict[str, Any]:
+def load_state(
+    path: Path, model: nn.Module, average: State, best: State, optimizer: Optimizer
+) -> dict[str, Any]:
     """Put a saved state back in place and return its ``progress``.
 
     Raises ``WeightsError`` if the file is damaged or belongs to another network.
@@ -43,7 +46,7 @@ def load_state(path: Path, model: nn.Module, average: State, best: State, optimi
     tensors, metadata = read_tensors(path)
     load_weights(model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}, path)
     for target, prefix in ((average, "average."), (best, "best.")):
-        target.update({k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)})
+        target.update({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
@@ -57,14 +60,19 @@ def load_state(path: Path, model: nn.Module, average: State, best: State, optimi
 def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
     """Tensors and metadata of a safetensors file; raises ``WeightsError`` if it is missing, damaged or not finite."""
     if path.suffix != ".safetensors":
-        raise WeightsError(f"{path.name} is not a safetensors file", expected="weights saved by senoscope",
-                           fix="pickled weights can run code and are never read; convert them first")
+        raise WeightsError(
+            f"{path.name} is not a safetensors file",
+            expected="weights saved by senoscope",
+            fix="pickled weights can run code and are never read; convert them first",
+        )
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}", fix="restore the file or train again") from error
+        raise WeightsError(
+            f"{path} cannot be read: {error}", fix="restore the file or train again"
+        ) from error
     bad = next((k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()), None)
     if bad:
         raise WeightsError(f"{path} holds NaN or infinity in {bad}", fix="train again with a lower lr")
@@ -76,7 +84,9 @@ def load_weights(model: nn.Module, state: State, path: Path) -> None:
     own = model.state_dict()
     wrong = sorted(set(own) ^ set(state)) + [k for k in own if k in state and own[k].shape != state[k].shape]
     if wrong:
-        raise WeightsError(f"{path}: {len(wrong)} tensors do not fit this network, first {wrong[0]}",
-                           expected=f"{len(own)} tensors of {type(model).__name__}",
-                           fix="use the recipe and system the weights were trained with")
+        raise WeightsError(
+            f"{path}: {len(wrong)} tensors do not fit this network, first {wrong[0]}",
+            expected=f"{len(own)} tensors of {type(model).__name__}",
+            fix="use the recipe and system the weights were trained with",
+        )
     model.load_state_dict(state)

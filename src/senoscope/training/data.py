@@ -39,7 +39,9 @@ class Parts:
     @property
     def data_hash(self) -> str:
         """SHA-256 over the ids of each side, so that two runs can be seen to share their cases."""
-        text = "\n".join("\t".join(sorted(r.id for r in side)) for side in (self.train, self.valid, self.test))
+        text = "\n".join(
+            "\t".join(sorted(r.id for r in side)) for side in (self.train, self.valid, self.test)
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -65,8 +67,10 @@ def _divide(source: DataSource, parts: Parts, allow_leaks: bool) -> tuple[list[R
     name = source.split or datasets.info(source.name).text("split")
     if not name:
         if source.fold is not None:
-            raise DatasetError(f"{source.name} has no split to take fold {source.fold} from",
-                               fix="make one with: senoscope split, and name its file under 'split'")
+            raise DatasetError(
+                f"{source.name} has no split to take fold {source.fold} from",
+                fix="make one with: senoscope split, and name its file under 'split'",
+            )
         parts.splits[source.name] = "none"
         return records, []
     split = load_split(name)
@@ -74,8 +78,10 @@ def _divide(source: DataSource, parts: Parts, allow_leaks: bool) -> tuple[list[R
     parts.stamps += require_no_leaks(split, records, allow=allow_leaks)
     kept = [r for r in records if split.fold_of(r.id) is not None]
     if not kept:
-        raise DatasetError(f"the split {split.name} knows none of the {len(records)} images of {source.name}",
-                           expected="the split's ids to be the dataset's")
+        raise DatasetError(
+            f"the split {split.name} knows none of the {len(records)} images of {source.name}",
+            expected="the split's ids to be the dataset's",
+        )
     return _by_fold(kept, split, source.fold)
 
 
@@ -84,7 +90,10 @@ def _by_fold(records: list[Record], split: Split, fold: int | None) -> tuple[lis
         return records, []
     tested = set(split.test(fold))
     row_ids = {r.id: row.id for r in records if (row := split.row(r.id)) is not None}
-    return ([r for r in records if row_ids[r.id] not in tested], [r for r in records if row_ids[r.id] in tested])
+    return (
+        [r for r in records if row_ids[r.id] not in tested],
+        [r for r in records if row_ids[r.id] in tested],
+    )
 
 
 @dataclass(frozen=True)
@@ -100,19 +109,27 @@ class Arrays:
         return len(self.labels)
 
 
-def prepare(records: Sequence[Record], preprocess: Preprocess, *, phantoms: int = 0, seed: int = 0,
-            progress: bool = False) -> Arrays:
+def prepare(
+    records: Sequence[Record],
+    preprocess: Preprocess,
+    *,
+    phantoms: int = 0,
+    seed: int = 0,
+    progress: bool = False,
+) -> Arrays:
     """Read and preprocess records, then as many phantoms, into arrays (8 bits per pixel, to be flat in memory)."""
     count, size = len(records) + phantoms, preprocess.size
     arrays = Arrays(
-        np.zeros((count, size, size), np.uint8), np.zeros((count, size, size), np.bool_),
-        np.zeros(count, np.bool_), np.full(count, UNKNOWN, np.int64),
+        np.zeros((count, size, size), np.uint8),
+        np.zeros((count, size, size), np.bool_),
+        np.zeros(count, np.bool_),
+        np.full(count, UNKNOWN, np.int64),
     )
     cases = _cases(records, phantoms, seed, size)
     for index, (image, mask, label) in enumerate(
         track(cases, "Reading images", total=count, disable=not progress, transient=True)
     ):
-        prepared, frame = preprocess.apply(image)
+        prepared, _ = preprocess.apply(image)
         arrays.images[index] = np.rint(prepared * 255)
         if mask is not None:
             arrays.has_mask[index] = True
@@ -122,8 +139,9 @@ def prepare(records: Sequence[Record], preprocess: Preprocess, *, phantoms: int 
     return arrays
 
 
-def _cases(records: Sequence[Record], phantoms: int, seed: int,
-           size: int) -> Iterable[tuple[FloatArray, BoolArray | None, str | None]]:
+def _cases(
+    records: Sequence[Record], phantoms: int, seed: int, size: int
+) -> Iterable[tuple[FloatArray, BoolArray | None, str | None]]:
     for record in records:
         sample = read_sample(record)
         yield sample.image, sample.mask, sample.label

@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from torch import Tensor, nn
 
 from senoscope.errors import UsageError
@@ -51,12 +58,17 @@ class Trainer:
     @property
     def progress(self) -> dict[str, Any]:
         """The part of the state that is not tensors."""
-        return {"epoch": self.epoch, "best_score": self.best_score, "best_epoch": self.best_epoch,
-                "history": self.history}
+        return {
+            "epoch": self.epoch,
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "history": self.history,
+        }
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool = False, allow_leaks: bool = False,
-          progress: bool = True) -> Path:
+def train(
+    recipe: Recipe, out: Path, *, resume: bool = False, allow_leaks: bool = False, progress: bool = True
+) -> Path:
     """Train a recipe into the run folder ``out`` and return it.
 
     ``weights.safetensors`` are the averaged weights of the epoch with the best validation score; the test fold is
@@ -65,8 +77,11 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, allow_leaks: bool 
     """
     parts = collect(recipe, allow_leaks=allow_leaks)
     if not parts.train or not parts.valid:
-        raise UsageError(f"{len(parts.train)} training and {len(parts.valid)} validation images",
-                         expected="both at least one", fix="name more data in the recipe")
+        raise UsageError(
+            f"{len(parts.train)} training and {len(parts.valid)} validation images",
+            expected="both at least one",
+            fix="name more data in the recipe",
+        )
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads or threads)
     try:
@@ -82,7 +97,9 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool) -> None:
     fabric = Fabric(devices=recipe.devices, precision=recipe.precision)
     fabric.launch()
     show = progress and fabric.is_global_zero
-    arrays = prepare(parts.train, recipe.preprocess, phantoms=recipe.phantoms, seed=recipe.seed, progress=show)
+    arrays = prepare(
+        parts.train, recipe.preprocess, phantoms=recipe.phantoms, seed=recipe.seed, progress=show
+    )
     valid = prepare(parts.valid, recipe.preprocess, progress=show)
     trainer = _start(recipe, fabric, arrays)
     state = out / runs.STATE
@@ -103,8 +120,12 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool) -> None:
 
 def _start(recipe: Recipe, fabric: Fabric, arrays: Arrays) -> Trainer:
     torch.manual_seed(recipe.seed)
-    model = create_model(recipe.system, classes=len(CLASSES), encoder_weights=recipe.encoder_weights,
-                         pretrained=recipe.pretrained)
+    model = create_model(
+        recipe.system,
+        classes=len(CLASSES),
+        encoder_weights=recipe.encoder_weights,
+        pretrained=recipe.pretrained,
+    )
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(_groups(model, recipe), lr=recipe.lr, weight_decay=recipe.weight_decay)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
@@ -120,8 +141,11 @@ def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     for name, parameter in model.named_parameters():
         groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
     return [
-        {"params": members, "factor": recipe.encoder_lr_factor if encoder else 1.0,
-         "weight_decay": recipe.weight_decay if decays else 0.0}
+        {
+            "params": members,
+            "factor": recipe.encoder_lr_factor if encoder else 1.0,
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+        }
         for (encoder, decays), members in groups.items()
     ]
 
@@ -158,19 +182,29 @@ def _epoch(recipe: Recipe, trainer: Trainer, arrays: Arrays, steps: int, advance
         seen += len(images)
         advance(1)
     if not bool(torch.isfinite(total).all()):
-        raise UsageError(f"the loss is no longer a number in epoch {trainer.epoch + 1}",
-                         fix="lower lr or clip in the recipe and train again")
+        raise UsageError(
+            f"the loss is no longer a number in epoch {trainer.epoch + 1}",
+            fix="lower lr or clip in the recipe and train again",
+        )
     mean = (total / steps).tolist()
     seconds = time.perf_counter() - started
-    return {"epoch": trainer.epoch + 1, "loss": mean[0], "class_loss": mean[1], "mask_loss": mean[2], "lr": rate,
-            "images_per_second": seen * trainer.fabric.world_size / seconds}
+    return {
+        "epoch": trainer.epoch + 1,
+        "loss": mean[0],
+        "class_loss": mean[1],
+        "mask_loss": mean[2],
+        "lr": rate,
+        "images_per_second": seen * trainer.fabric.world_size / seconds,
+    }
 
 
 def _batches(recipe: Recipe, trainer: Trainer, arrays: Arrays, steps: int) -> Iterator[tuple[Tensor, ...]]:
     """Augmented batches of this process, the next one made while the last is learnt from."""
     fabric, epoch = trainer.fabric, trainer.epoch
     order = np.random.default_rng([recipe.seed, epoch]).permutation(len(arrays))
-    order = np.resize(order, steps * recipe.batch * fabric.world_size if fabric.world_size > 1 else len(order))
+    order = np.resize(
+        order, steps * recipe.batch * fabric.world_size if fabric.world_size > 1 else len(order)
+    )
     mine = order[fabric.global_rank :: fabric.world_size]
 
     def make(step: int) -> tuple[Tensor, ...]:
@@ -179,8 +213,12 @@ def _batches(recipe: Recipe, trainer: Trainer, arrays: Arrays, steps: int) -> It
         images = torch.from_numpy(arrays.images[chosen]).float().div_(255).unsqueeze(1)
         masks = torch.from_numpy(arrays.masks[chosen]).float().unsqueeze(1)
         images, masks = augment(images, masks, recipe.augment, recipe.train_size, rng)
-        return (images.contiguous(memory_format=torch.channels_last), masks,
-                torch.from_numpy(arrays.has_mask[chosen]), torch.from_numpy(arrays.labels[chosen]))
+        return (
+            images.contiguous(memory_format=torch.channels_last),
+            masks,
+            torch.from_numpy(arrays.has_mask[chosen]),
+            torch.from_numpy(arrays.labels[chosen]),
+        )
 
     with ThreadPoolExecutor(1) as pool:
         upcoming = pool.submit(make, 0)
@@ -208,15 +246,27 @@ def _finish_epoch(trainer: Trainer, row: dict[str, float], out: Path) -> None:
         trainer.best_score, trainer.best_epoch = row["score"], trainer.epoch
         trainer.best = {k: v.clone() for k, v in trainer.average.items()}
     if trainer.fabric.is_global_zero:
-        save_state(out / runs.STATE, trainer.model.module, trainer.average, trainer.best, trainer.optimizer,
-                   trainer.progress)
+        save_state(
+            out / runs.STATE,
+            trainer.model.module,
+            trainer.average,
+            trainer.best,
+            trainer.optimizer,
+            trainer.progress,
+        )
         runs.write_history(out, trainer.history)
 
 
 @contextmanager
 def _bar(show: bool, done: int, total: int) -> Iterator[Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, disable=not show) as bar:
         task = bar.add_task("training", total=total, completed=done)
 

@@ -13,8 +13,7 @@ from senoscope.imaging.preprocess import Preprocess
 from senoscope.imaging.read import read_sample
 from senoscope.models import create_model
 from senoscope.models.interface import System
-from senoscope.schema import CLASSES, FloatArray, Sample
-from senoscope.schema import Record
+from senoscope.schema import CLASSES, FloatArray, Record, Sample
 from senoscope.training import runs
 from senoscope.training.checkpoint import load_weights, read_tensors
 from senoscope.training.recipe import Recipe, read_recipe
@@ -34,7 +33,9 @@ def load_run(folder: Path) -> tuple[Recipe, System]:
     Raises ``UsageError`` if ``folder`` is not a run or is not finished, ``WeightsError`` if its weights are damaged.
     """
     if not (folder / runs.RECIPE).is_file():
-        raise UsageError(f"{folder} is not a run", expected=f"a folder with {runs.RECIPE}", fix="see 'senoscope train'")
+        raise UsageError(
+            f"{folder} is not a run", expected=f"a folder with {runs.RECIPE}", fix="see 'senoscope train'"
+        )
     if not (folder / runs.WEIGHTS).is_file():
         raise UsageError(f"the run {folder} is not finished", fix="finish it with: senoscope train --resume")
     recipe = read_recipe(folder / runs.RECIPE)

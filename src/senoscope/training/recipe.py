@@ -8,9 +8,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from senoscope import data as datasets
 from senoscope._files import write_text
 from senoscope.catalog import nearest
-from senoscope.errors import ConfigError
+from senoscope.data.splits import load_split
+from senoscope.errors import ConfigError, UsageError
 from senoscope.imaging.preprocess import Preprocess
 
 _MAX_BYTES = 200_000
@@ -23,8 +25,8 @@ class _Part(BaseModel):
 class DataSource(_Part):
     """One dataset of a training: which, where, and the split that says who is in which fold.
 
-    ``fold`` is the fold held out for testing; ``None`` holds nothing out. ``all: true`` also trains on images
-    that the split dropped; by default they are left out.
+    ``fold`` is the fold held out for testing; ``None`` holds nothing out. Without ``split`` the dataset's frozen one is
+    used; images that it dropped are left out.
     """
 
     name: str
@@ -72,7 +74,9 @@ class Recipe(_Part):
     mask_weight: float = Field(default=1.0, ge=0)
     class_weight: float = Field(default=1.0, ge=0)
     balance: float = Field(default=0.5, ge=0, le=1, description="power of the inverse class frequency")
-    patience: int = Field(default=10, ge=1, description="epochs without a better validation score before stopping")
+    patience: int = Field(
+        default=10, ge=1, description="epochs without a better validation score before stopping"
+    )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     devices: int = Field(default=1, ge=1)
     threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores if not given")
@@ -90,17 +94,23 @@ def read_recipe(path: Path, **overrides: Any) -> Recipe:
         wrong type or out of range.
     """
     if not path.is_file():
-        raise ConfigError(f"there is no recipe {path}", expected="a YAML file", fix="see 'senoscope train --list'")
+        raise ConfigError(
+            f"there is no recipe {path}", expected="a YAML file", fix="see 'senoscope train --list'"
+        )
     if path.stat().st_size > _MAX_BYTES:
         raise ConfigError(f"{path} is larger than {_MAX_BYTES} bytes", expected="a recipe of a few lines")
     try:
         text = path.read_text(encoding="utf-8-sig")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ConfigError(f"{path} uses YAML aliases", expected="plain values", fix="write the values out")
+            raise ConfigError(
+                f"{path} uses YAML aliases", expected="plain values", fix="write the values out"
+            )
         content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         detail = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not plain YAML: {detail}", expected="keys and values without tags") from error
+        raise ConfigError(
+            f"{path} is not plain YAML: {detail}", expected="keys and values without tags"
+        ) from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds {type(content).__name__}", expected="a mapping of recipe keys")
     return make_recipe({**content, **overrides}, source=str(path))
@@ -131,3 +141,46 @@ def _describe(problem: Any) -> str:
 def _keys(place: tuple[int | str, ...]) -> list[str]:
     parts: dict[str, type[BaseModel]] = {"data": DataSource, "augment": Augment, "preprocess": Preprocess}
     return list(parts.get(str(place[0]), Recipe).model_fields if len(place) > 1 else Recipe.model_fields)
+
+
+def shipped() -> dict[str, Path]:
+    """Recipes that come with Senoscope, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml"))}
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """A recipe's file: a path, or the name of a shipped one. Raises ``UsageError`` with the nearest name."""
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    recipes = shipped()
+    if name_or_path in recipes:
+        return recipes[name_or_path]
+    close = nearest(name_or_path, recipes)
+    raise UsageError(
+        f"there is no recipe '{name_or_path}'",
+        expected="a YAML file or one of " + ", ".join(recipes),
+        fix=f"perhaps you mean '{close[0]}'" if close else "",
+    )
+
+
+def hold_out(recipe: Recipe, fold: int) -> Recipe:
+    """The recipe with ``fold`` held out of every dataset whose split has it.
+
+    A dataset without that fold (BUS-BRA as far as only some of its folds lie at hand) is trained on whole. Raises
+    ``UsageError`` if no dataset has it.
+    """
+    held = [fold in _folds(source) for source in recipe.data]
+    if not any(held):
+        raise UsageError(
+            f"no dataset of the recipe has a fold {fold}",
+            expected="; ".join(f"{s.name}: {_folds(s) or 'no split'}" for s in recipe.data),
+        )
+    pairs = zip(recipe.data, held, strict=True)
+    sources = tuple(s.model_copy(update={"fold": fold if has else None}) for s, has in pairs)
+    return recipe.model_copy(update={"data": sources})
+
+
+def _folds(source: DataSource) -> tuple[int, ...]:
+    name = source.split or datasets.info(source.name).text("split")
+    return load_split(name).folds if name else ()

@@ -38,7 +38,9 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"another process is training in {folder}", fix="wait for it or use another --out") from None
+            raise UsageError(
+                f"another process is training in {folder}", fix="wait for it or use another --out"
+            ) from None
         yield
 
 
@@ -47,14 +49,22 @@ def open_run(folder: Path, recipe: Recipe, parts: Parts, *, resume: bool) -> Non
     known = folder / RECIPE
     if known.is_file():
         if not resume:
-            raise UsageError(f"{folder} holds a run already", fix="add --resume to go on with it, or name another --out")
+            raise UsageError(
+                f"{folder} holds a run already", fix="add --resume to go on with it, or name another --out"
+            )
         if read_recipe(known) != recipe:
-            raise UsageError(f"{known} is not the recipe given", expected="the recipe the run was started with",
-                             fix="resume with that recipe, or name another --out")
+            raise UsageError(
+                f"{known} is not the recipe given",
+                expected="the recipe the run was started with",
+                fix="resume with that recipe, or name another --out",
+            )
         held = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["data_hash"]
         if held != parts.data_hash:
-            raise UsageError(f"the data of {folder} has changed since the run was started",
-                             expected=f"cases with hash {held[:12]}", fix="restore the data, or name another --out")
+            raise UsageError(
+                f"the data of {folder} has changed since the run was started",
+                expected=f"cases with hash {held[:12]}",
+                fix="restore the data, or name another --out",
+            )
         return
     write_text(folder / CASES, _cases(parts))
     write_text(folder / MANIFEST, json.dumps(_manifest(recipe, parts), indent=2) + "\n")
@@ -80,8 +90,12 @@ def _manifest(recipe: Recipe, parts: Parts) -> dict[str, Any]:
         "seed": recipe.seed,
         "splits": parts.splits,
         "data_hash": parts.data_hash,
-        "cases": {"train": len(parts.train), "valid": len(parts.valid), "test": len(parts.test),
-                  "phantoms": recipe.phantoms},
+        "cases": {
+            "train": len(parts.train),
+            "valid": len(parts.valid),
+            "test": len(parts.test),
+            "phantoms": recipe.phantoms,
+        },
         "stamps": list(parts.stamps),
     }
 
@@ -96,9 +110,13 @@ def _version(name: str) -> str | None:
 def _commit() -> str | None:
     """The commit of the source tree this package runs from, if it is one."""
     try:
-        found = subprocess.run(  # noqa: S603
+        found = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -118,7 +136,7 @@ def close_run(folder: Path, weights: State, history: list[dict[str, float]]) -> 
 
 
 def _draw_curves(path: Path, history: list[dict[str, float]]) -> None:
-    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed once
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     losses, scores = figure.subplots(1, 2)

@@ -1,0 +1,1 @@
+"""Parts that systems are built from."""

@@ -79,7 +79,9 @@ def load_encoder(path: Path | None = None, *, pretrained: bool = False) -> Mobil
     if "conv_stem.weight" in state:
         state["conv_stem.weight"] = state["conv_stem.weight"].sum(1, keepdim=True)
     own = encoder.state_dict()
-    wrong = [k for k, v in own.items() if "num_batches" not in k and (k not in state or state[k].shape != v.shape)]
+    wrong = [
+        k for k, v in own.items() if "num_batches" not in k and (k not in state or state[k].shape != v.shape)
+    ]
     if wrong:
         raise WeightsError(
             f"{path or 'the downloaded weights'}: {len(wrong)} of {len(own)} tensors are missing or of another "
@@ -101,7 +103,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path)
     except FileNotFoundError as error:
-        raise WeightsError(f"{path} does not exist", fix="check the path given to --encoder-weights") from error
+        raise WeightsError(
+            f"{path} does not exist", fix="check the path given to --encoder-weights"
+        ) from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read: {error}", fix="download the file again") from error
     bad = [k for k, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]

@@ -1,0 +1,1 @@
+"""One system of the literature per file."""

@@ -14,17 +14,21 @@ from senoscope.models.interface import Outputs, System
 
 def _conv(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True)
+        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU6(inplace=True),
     )
 
 
 class _Up(nn.Module):
-    """Narrow, enlarge twofold, join the encoder's skip, convolve (a U-Net step; narrowing first is what keeps it quick)."""
+    """A U-Net step: narrow (which keeps it quick), enlarge twofold, join the encoder's skip, convolve."""
 
     def __init__(self, inputs: int, skip: int, outputs: int, depth: int = 2) -> None:
         super().__init__()
         self.narrow = _conv(inputs, outputs, 1)
-        self.convs = nn.Sequential(_conv(outputs + skip, outputs), *(_conv(outputs, outputs) for _ in range(depth - 1)))
+        self.convs = nn.Sequential(
+            _conv(outputs + skip, outputs), *(_conv(outputs, outputs) for _ in range(depth - 1))
+        )
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = functional.interpolate(self.narrow(x), scale_factor=2.0, mode="nearest")
@@ -44,8 +48,14 @@ class SenoscopeUS(System):
     The mask is predicted at half the input's size and enlarged bilinearly. Sides of the input must be multiples of 32.
     """
 
-    def __init__(self, classes: int = 3, *, encoder_weights: Path | None = None, pretrained: bool = False,
-                 dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        classes: int = 3,
+        *,
+        encoder_weights: Path | None = None,
+        pretrained: bool = False,
+        dropout: float = 0.2,
+    ) -> None:
         super().__init__()
         self.encoder = load_encoder(encoder_weights, pretrained=pretrained)
         c2, c4, c8, c16, c32 = CHANNELS
@@ -55,7 +65,9 @@ class SenoscopeUS(System):
         self.up4 = _Up(64, c4, 48)
         self.up2 = _Up(48, c2, 24, depth=1)
         self.mask = nn.Conv2d(24, 1, 3, padding=1)
-        self.evidence = nn.Sequential(_conv(96 + 128, 128, 1), nn.Dropout2d(dropout), nn.Conv2d(128, classes, 1))
+        self.evidence = nn.Sequential(
+            _conv(96 + 128, 128, 1), nn.Dropout2d(dropout), nn.Conv2d(128, classes, 1)
+        )
         self.attention = nn.Sequential(_conv(96 + 128, 32, 1), nn.Conv2d(32, 1, 1))
         self.focus = nn.Parameter(torch.tensor(0.5))  # how much the outline steers the pooling
 

@@ -1,0 +1,108 @@
+"""``senoscope train``: a recipe in, a run out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RecipeArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="RECIPE", help="A recipe (YAML), or the name of a shipped one (see --list)."),
+]
+Out = Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")]
+Fold = Annotated[
+    int | None, typer.Option(help="Hold this fold out for testing, in every dataset that has it.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out where it was stopped.")]
+Encoder = Annotated[
+    Path | None,
+    typer.Option(help="Pretrained encoder (safetensors, timm's mobilenetv2_100). Needs no network."),
+]
+Pretrained = Annotated[
+    bool, typer.Option("--pretrained", help="Fetch the pretrained encoder from timm's hub.")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Train this many epochs instead of the recipe's.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all cores.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")]
+AllowLeaks = Annotated[
+    bool,
+    typer.Option("--allow-leaks", help="Train on a split that leaks; stamps every report made from the run."),
+]
+List = Annotated[bool, typer.Option("--list", help="List the shipped recipes and stop.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the last epoch's figures as JSON; no progress bar.")
+]
+
+
+def command(
+    recipe: RecipeArgument = None,
+    out: Out = None,
+    fold: Fold = None,
+    resume: Resume = False,
+    encoder_weights: Encoder = None,
+    pretrained: Pretrained = False,
+    epochs: Epochs = None,
+    threads: Threads = None,
+    seed: Seed = None,
+    allow_leaks: AllowLeaks = False,
+    list_recipes: List = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network from a recipe. Stop it at any moment; --resume goes on to exactly the same weights."""
+    from senoscope.errors import UsageError
+    from senoscope.training.recipe import find_recipe, hold_out, read_recipe, shipped
+
+    if list_recipes:
+        _print_recipes(shipped())
+        return
+    if recipe is None:
+        raise UsageError(
+            "no recipe is named",
+            expected="a YAML file or the name of a shipped recipe",
+            fix="see them with: senoscope train --list",
+        )
+    given = {
+        "encoder_weights": encoder_weights,
+        "pretrained": pretrained or None,
+        "epochs": epochs,
+        "threads": threads,
+        "seed": seed,
+    }
+    chosen = read_recipe(
+        find_recipe(recipe), **{key: value for key, value in given.items() if value is not None}
+    )
+    name = chosen.name
+    if fold is not None:
+        chosen, name = hold_out(chosen, fold), f"{name}-fold{fold}"
+
+    from senoscope.training.loop import train
+
+    folder = train(
+        chosen, out or Path("runs") / name, resume=resume, allow_leaks=allow_leaks, progress=not as_json
+    )
+    _report(folder, as_json)
+
+
+def _print_recipes(recipes: dict[str, Path]) -> None:
+    for name, path in recipes.items():
+        first = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        typer.echo(f"{name:14} {first}")
+
+
+def _report(folder: Path, as_json: bool) -> None:
+    import json
+
+    history: list[dict[str, Any]] = [
+        json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    best = max(history, key=lambda row: row["score"])
+    if as_json:
+        typer.echo(json.dumps({"run": str(folder), "best": best}))
+        return
+    figures = ", ".join(f"{key} {best[key]:.3f}" for key in ("dice", "auc", "accuracy") if key in best)
+    typer.echo(f"Best of {len(history)} epochs on validation: epoch {best['epoch']:.0f} ({figures}).")
+    typer.echo(
+        f"Run: {folder}   next: senoscope evaluate {folder}, or senoscope export {folder} --out BUNDLE"
+    )

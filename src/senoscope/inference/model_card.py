@@ -1,0 +1,90 @@
+"""The model card page: ``card.json`` and the catalog row, told to a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from senoscope import models
+from senoscope.errors import BundleError
+from senoscope.inference.bundle import load_bundle
+from senoscope.inference.card import Card
+
+_TITLES = {
+    "busi_grouped_5fold": "BUSI, grouped 5-fold, out-of-fold",
+    "bus_bra_folds_1_4": "BUS-BRA, patient folds 1–4, out-of-fold",
+    "busi_to_bus_bra": "Trained on BUSI, tested on BUS-BRA",
+    "bus_bra_to_busi": "Trained on BUS-BRA, tested on BUSI's lesions",
+    "calibration": "Calibration, out-of-fold",
+    "phantoms": "Unseen simulated images",
+}
+
+
+def describe(name: str) -> dict[str, Any]:
+    """A system's catalog row, its shipped card if it has one, and both as a Markdown ``page``.
+
+    Raises ``UsageError`` for a name that is not in the catalog.
+    """
+    row = models.info(name).as_dict()
+    try:
+        card: Card | None = load_bundle(name).card
+    except BundleError:
+        card = None
+    side = row["native_size"]
+    head = f"# {name}\n\n{row['title']}.\n\nParameters {row['params']:,}; input {side}×{side} px; "
+    head += f"{row['task']}. Source: {row['source']}.\n"
+    return {
+        **row,
+        "card": card.model_dump(mode="json") if card else None,
+        "page": head + (render(card) if card else ""),
+    }
+
+
+def render(card: Card) -> str:
+    """The card as Markdown: use, data, results with intervals, calibration, limits."""
+    lines = [
+        "",
+        f"Version {card.version}, licence {card.licence}. **{card.research_use}**",
+        "",
+        "## Intended use",
+        "",
+        card.intended_use,
+        "",
+        "## Trained on",
+        "",
+        "| data | images | split | licence |",
+        "|---|---|---|---|",
+        *(
+            f"| {d.name}: {d.citation} | {d.n} | {d.split} {d.split_hash[:12]} | {d.licence} |"
+            for d in card.data
+        ),
+        "",
+        "## Measured on images the measured networks never saw",
+        "",
+        "| protocol | figure | value | 95 % interval | n |",
+        "|---|---|---|---|---|",
+    ]
+    for group, figures in card.results.items():
+        for figure, leaf in figures.items():
+            between = "" if leaf.low is None or leaf.high is None else f"{leaf.low:.3f}–{leaf.high:.3f}"
+            count = "" if leaf.n is None else leaf.n
+            lines.append(
+                f"| {_TITLES.get(group, group)} | {figure} | {leaf.value:.3f} | {between} | {count} |"
+            )
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in card.calibration.prevalence.items())
+    points = ", ".join(
+        f"{key.removeprefix('threshold_')} {value:.3f}"
+        for key, value in card.operating_points.get("malignant", {}).items()
+    )
+    lines += [
+        "",
+        "## Calibration",
+        "",
+        f"Temperature {card.calibration.temperature:.3f} ({card.calibration.method}, n = {card.calibration.n}). "
+        f"Probabilities speak of a population with {shares}. Thresholds on P(malignant): {points}.",
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in card.limits),
+        "",
+    ]
+    return "\n".join(lines)
