@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from types import ModuleType
 
@@ -41,11 +41,13 @@ def leave(*words: str) -> int:
 
 
 def test_help_is_quick_and_lists_every_verb() -> None:
+    """Processor time, so that a busy machine does not fail it; benchmarks/cli_help.py measures the wall clock."""
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         result = run("--help")
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert result.returncode == 0
     assert all(f"\n  {name} " in result.stdout for name in cli.VERBS)
     assert statistics.median(seconds) < 0.3, seconds
