@@ -20,7 +20,13 @@ FOLDER = "masks"
 
 def mask_path(folder: Path, dataset: str, case: str) -> Path:
     """Where the predicted mask of a case lies; ``folder`` is the table's."""
-    return folder / FOLDER / quote(dataset or "-", safe=" ()-") / f"{quote(case, safe=' ()-')}.png"
+    return folder / FOLDER / _encoded(dataset or "-") / f"{_encoded(case)}.png"
+
+
+def _encoded(name: str) -> str:
+    return quote(name, safe=" ()").replace(
+        ".", "%2E"
+    )  # no dots: a dataset named ".." must not lead elsewhere
 
 
 def save_mask(folder: Path, dataset: str, case: str, mask: BoolArray) -> None:
