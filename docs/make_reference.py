@@ -1,4 +1,4 @@
-"""Write the reference pages from the code: ``docs/reference/cli.md``, ``api.md`` and ``tests/house/api.txt``.
+"""Write the reference pages from the code: ``docs/reference/{cli,api,recipe}.md`` and ``tests/house/api.txt``.
 
 The Python names come from the source text (``ast``), so nothing heavy is imported and defaults read as they
 were written. Run with ``make docs``; a test says when a page is out of date.
@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from senoscope._files import write_text
 from senoscope.cli.main import VERBS, help_text, verb_app
+from senoscope.imaging import Preprocess
+from senoscope.training.recipe import Augment, DataSource, Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
@@ -226,11 +231,73 @@ def _cell(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
+# --- the recipe's keys ------------------------------------------------------------------------------------
+
+_RECIPE_PARTS = (
+    ("A recipe", Recipe),
+    ("data: one entry per dataset", DataSource),
+    ("augment", Augment),
+    ("preprocess", Preprocess),
+)
+
+
+def recipe_page() -> str:
+    """Every key of a recipe with its type, default and bounds."""
+    parts = [
+        NOTE,
+        "# Recipe keys\n",
+        "A recipe is a YAML file; a key that is not here is refused, and the nearest right one is named. "
+        "[How to train](../how-to/train.md) shows one.\n",
+    ]
+    for title, model in _RECIPE_PARTS:
+        parts.append(f"## {title}\n")
+        schema = model.model_json_schema()["properties"]
+        rows = [
+            f"| `{name}` | {_cell(_words(field.annotation))} | {_key_default(field)} "
+            f"| {_cell(_bounds(schema[name]))} | {_cell(field.description)} |"
+            for name, field in model.model_fields.items()
+        ]
+        parts.append(
+            "\n".join(["| Key | Type | Default | Bounds | |", "|---|---|---|---|---|", *rows]) + "\n"
+        )
+    return "\n".join(parts)
+
+
+def _words(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(get_args(annotation))
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)
+
+
+def _key_default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.default
+    if default is None or isinstance(default, BaseModel):
+        return "" if default is None else "see below"
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"  # as YAML writes it
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    known = schema | next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), {})
+    signs = {
+        "minimum": "≥",
+        "exclusiveMinimum": ">",
+        "maximum": "≤",
+        "exclusiveMaximum": "<",
+        "multipleOf": "multiple of",
+        "minItems": "items ≥",
+    }
+    return ", ".join(f"{sign} {known[key]:g}" for key, sign in signs.items() if key in known)
+
+
 def pages() -> dict[Path, str]:
     """Every generated page and its text."""
     return {
         ROOT / "docs/reference/cli.md": cli_page(),
         ROOT / "docs/reference/api.md": api_page(),
+        ROOT / "docs/reference/recipe.md": recipe_page(),
         ROOT / "tests/house/api.txt": api_snapshot(),
     }
 

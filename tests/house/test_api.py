@@ -13,8 +13,10 @@ import pytest
 
 import senoscope
 
+PAGES = ("docs/reference/api.md", "docs/reference/cli.md", "docs/reference/recipe.md")
 
-@pytest.mark.parametrize("name", ["tests/house/api.txt", "docs/reference/api.md", "docs/reference/cli.md"])
+
+@pytest.mark.parametrize("name", ["tests/house/api.txt", *PAGES])
 def test_generated_page_is_current(name: str, root: Path, script: Callable[[str], ModuleType]) -> None:
     wanted = script("docs/make_reference.py").pages()[root / name]
     kept = (root / name).read_text(encoding="utf-8")
