@@ -69,23 +69,37 @@ def speckle(
     noise: float,
     scanner: Scanner,
     grid: Grid,
+    looks: int = 1,
 ) -> FloatArray:
     """Detected intensity (squared envelope) of tissue with the given diffuse and coherent amplitudes.
 
     The point-spread function is separable: laterally a Gaussian whose width follows the focus, row by row
     and exact (a product in the lateral Fourier domain), axially the demodulated pulse. Both have unit energy:
     a homogeneous area of amplitude 1 has an intensity of mean 2 and an envelope of Rayleigh distribution.
+    Several ``looks`` (independent frames, as in compounding) are averaged.
     """
     rows, columns = diffuse.shape
-    scatter = complex_normal(rng, diffuse.shape)
-    scatter *= diffuse + mirror
-    scatter += np.float32(0.8) * mirror
     lateral = lateral_response(scanner, grid)
-    signal = fft.ifft(fft.fft(scatter, lateral.shape[1], axis=1) * lateral, axis=1)[:, :columns]
-    signal += np.float32(noise) * complex_normal(rng, diffuse.shape)
     axial = pulse_response(scanner.pulse / grid.dz, rows)
-    signal = fft.ifft(fft.fft(signal, len(axial), axis=0) * axial[:, None], axis=0)[:rows]
-    return (signal.real**2 + signal.imag**2).astype(np.float32, copy=False)
+    rough, smooth = diffuse + mirror, np.float32(0.8) * mirror
+    intensity = np.zeros(diffuse.shape, np.float32)
+    for _ in range(looks):
+        scatter = np.zeros((rows, lateral.shape[1]), np.complex64)
+        np.multiply(complex_normal(rng, diffuse.shape), rough, out=scatter[:, :columns])
+        scatter[:, :columns] += smooth
+        scatter = fft.fft(scatter, axis=1, overwrite_x=True)
+        scatter *= lateral
+        scatter = fft.ifft(scatter, axis=1, overwrite_x=True)
+        signal = np.zeros((len(axial), columns), np.complex64)
+        np.multiply(complex_normal(rng, diffuse.shape), np.float32(noise), out=signal[:rows])
+        signal[:rows] += scatter[:, :columns]
+        signal = fft.fft(signal, axis=0, overwrite_x=True)
+        signal *= axial[:, None]
+        signal = fft.ifft(signal, axis=0, overwrite_x=True)[:rows]
+        intensity += signal.real**2
+        intensity += signal.imag**2
+    intensity /= np.float32(looks)
+    return intensity
 
 
 def lateral_response(scanner: Scanner, grid: Grid) -> FloatArray:
@@ -142,10 +156,7 @@ def b_mode(rng: np.random.Generator, tissue: Tissue, scanner: Scanner, grid: Gri
     diffuse = _with_clutter(amplitude(tissue.echo) * received, scanner, grid)
     mirror = tissue.mirror * received
     noise = 10 ** (scanner.noise / 20)
-    intensity = speckle(rng, diffuse, mirror, noise, scanner, grid)
-    for _ in range(scanner.looks - 1):
-        intensity += speckle(rng, diffuse, mirror, noise, scanner, grid)
-    intensity /= np.float32(2 * scanner.looks)
+    intensity = speckle(rng, diffuse, mirror, noise, scanner, grid, scanner.looks) / 2
     compensation = np.float32(_two_way(scanner) * scanner.tgc) * grid.z + np.float32(scanner.gain)
     decibel = np.float32(10 / np.log(10)) * np.log(intensity + np.float32(1e-12)) + compensation
     return _display(decibel, scanner)

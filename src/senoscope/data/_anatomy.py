@@ -11,9 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from senoscope.data._acoustics import Tissue
-from senoscope.data._scanner import Grid, curve, field
+from senoscope.data._scanner import Grid, curve, field, sparse_rows, spread
 from senoscope.schema import FloatArray
 
 
@@ -117,16 +118,17 @@ def _two_nearest(
 
 def _enlarge(coarse: FloatArray, shape: tuple[int, int], step: tuple[int, int]) -> FloatArray:
     """Linear interpolation of every ``step``-th sample back to ``shape``."""
-    rows = _hat_basis(shape[0], coarse.shape[0], step[0])
-    columns = _hat_basis(shape[1], coarse.shape[1], step[1])
-    return (rows @ coarse @ columns.T).astype(np.float32, copy=False)
+    return spread(
+        coarse, _linear(shape[0], coarse.shape[0], step[0]), _linear(shape[1], coarse.shape[1], step[1])
+    )
 
 
-@lru_cache(maxsize=32)
-def _hat_basis(count: int, knots: int, step: int) -> FloatArray:
+@lru_cache(maxsize=256)
+def _linear(count: int, knots: int, step: int) -> csr_array:
     place = np.minimum(np.arange(count) / step, knots - 1)
-    basis: FloatArray = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots))).astype(np.float32)
-    return basis
+    first = np.minimum(place.astype(np.int32), knots - 2)
+    share = place - first
+    return sparse_rows(np.stack([1 - share, share], axis=1), first, knots)
 
 
 def _ridge(distance: FloatArray, width: float) -> FloatArray:
