@@ -22,7 +22,7 @@ from senoscope.inference.bundle import Calibration, Card, save_card
 from senoscope.schema import CLASSES
 
 SIZE, CELLS = 128, 8
-DARK, VERY_DARK = 0.18, 0.07
+DARK, VERY_DARK = 0.25, 0.1
 
 
 def build_network(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,13 @@ class Analyzer:
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
     return np.reciprocal(np.exp(np.clip(-logits, -60.0, 60.0)) + np.float32(1.0), dtype=np.float32)
+
+
+def analyze(image: str | Path | RawImage, bundle: str | Path = DEFAULT_BUNDLE) -> Report:
+    """Findings of one image with a bundle that is loaded once and kept; see ``Analyzer.analyze``."""
+    return _kept_analyzer(str(bundle)).analyze(image)
+
+
+@cache
+def _kept_analyzer(bundle: str) -> Analyzer:
+    return Analyzer(bundle)

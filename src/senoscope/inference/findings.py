@@ -9,7 +9,7 @@ import numpy as np
 from contourpy import LineType, contour_generator
 from scipy import ndimage
 
-from senoscope.imaging.masks import fill_holes, mask_to_box
+from senoscope.imaging.masks import contour_to_mask, mask_to_box
 from senoscope.inference import shape
 from senoscope.schema import BoolArray, Box, Finding, FloatArray
 
@@ -56,9 +56,9 @@ def find_regions(lesion_map: FloatArray, threshold: float, min_area: float) -> l
         rows, columns = window
         if (rows.stop - rows.start) * (columns.stop - columns.start) < smallest:
             continue  # specks, told from their box alone: a noisy map has thousands
-        filled = fill_holes(labels[window] == index)
-        if filled.sum() >= smallest:
-            regions.append(_region(lesion_map, window, filled, threshold))
+        region = _region(lesion_map, window, labels[window] == index, threshold)
+        if region.area >= smallest:
+            regions.append(region)
     regions.sort(key=lambda region: region.area, reverse=True)
     return regions[:MAX_FINDINGS]
 
@@ -102,19 +102,23 @@ def make_finding(
     )
 
 
-def _region(lesion_map: FloatArray, window: tuple[slice, ...], mask: BoolArray, threshold: float) -> Region:
+def _region(lesion_map: FloatArray, window: tuple[slice, ...], inside: BoolArray, threshold: float) -> Region:
+    """The region whose pixels in ``window`` are ``inside``: its outer line, and every pixel within that line."""
     rows, columns = window
     top, left = (
         max(rows.start - 1, 0),
         max(columns.start - 1, 0),
-    )  # one pixel more: the margin runs between pixels
+    )  # one pixel more: the line runs between pixels
     around = lesion_map[top : rows.stop + 1, left : columns.stop + 1]
-    grown = np.zeros(around.shape, dtype=np.bool_)
-    grown[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = mask
-    # Filled holes are lifted to the threshold and neighbours pushed below it, so that one line goes round the region.
-    values = np.where(grown, np.maximum(around, threshold), np.minimum(around, threshold * 0.998))
-    framed = np.pad(values, 1)
-    lines = contour_generator(z=framed, line_type=LineType.Separate).lines(threshold * 0.999)
-    longest = max((np.asarray(line) for line in lines), key=len)
-    contour = (longest[:-1] + np.array([left - 1.0, top - 1.0])).astype(np.float32)
-    return Region(rows.start, columns.start, mask, contour, float(lesion_map[window][mask].mean()))
+    own = np.zeros(around.shape, dtype=np.bool_)
+    own[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
+    values = np.where(
+        own, around, np.minimum(around, threshold * 0.998)
+    )  # neighbours are pushed below the line
+    lines = contour_generator(z=np.pad(values, 1), line_type=LineType.Separate).lines(threshold * 0.999)
+    outer = max(
+        (np.asarray(line)[:-1] - 1.0 for line in lines), key=lambda line: float(np.ptp(line, axis=0).prod())
+    )
+    mask = contour_to_mask(outer.astype(np.float32), around.shape)
+    contour = (outer + np.array([left, top])).astype(np.float32)
+    return Region(top, left, mask, contour, float(around[mask].mean()))

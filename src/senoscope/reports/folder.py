@@ -72,8 +72,8 @@ def analyze_paths(
     """
     target = Path(out)
     files = find_images(paths, skip=target)
+    analyzer = Analyzer(bundle, threads)  # before anything of an earlier run is cleared away
     prepare_folder(target, overwrite=overwrite)
-    analyzer = Analyzer(bundle, threads)
     items: Iterable[Analysis] = examine_all(files, analyzer)
     if progress:
         console = Console(stderr=True)
