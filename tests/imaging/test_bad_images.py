@@ -82,6 +82,13 @@ def test_02_whole_jpeg_that_ends_in_mid_grey_is_read(progressive, encode, textur
     assert np.abs(raw.pixels[:48, :64].astype(int) - textured).mean() < 4
 
 
+def test_phone_jpeg_with_a_second_picture_is_its_first(encode, textured):
+    first = Image.fromarray(textured)
+    mpo = encode(first, "MPO", save_all=True, append_images=[Image.fromarray(textured[::-1].copy())])
+    raw = decode_image(mpo, "phone.jpg")
+    assert np.abs(raw.pixels.astype(int) - textured).mean() < 10  # the second differs by 50
+
+
 def test_02_jpeg_with_bytes_after_its_end_is_read(encode, textured):
     raw = decode_image(encode(textured, "JPEG") + b"\0" * 100, "padded.jpg")
     assert raw.shape == textured.shape

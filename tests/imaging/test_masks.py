@@ -153,3 +153,7 @@ def test_fill_holes_only_fills_what_is_closed():
     assert fill_holes(ring).all()
     ring[1, 1] = ring[0, 0] = False  # a diagonal way out
     assert np.array_equal(fill_holes(ring), ring)
+    for seed in range(5):
+        mask = blobs(seed, smooth=0.8, share=0.6)
+        reference = ndimage.binary_fill_holes(mask, structure=np.ones((3, 3), bool))
+        assert np.array_equal(fill_holes(mask), reference)

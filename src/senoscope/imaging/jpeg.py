@@ -13,8 +13,9 @@ from io import BytesIO
 
 from PIL.JpegImagePlugin import JpegImageFile
 
-# A marker is 0xFF (repeatable) and a code; FF 00 is a stuffed data byte and FF D0–D7 restart the same scan.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# A marker is 0xFF (repeatable) and a code of C0 or more; FF with less is data (JPEG stuffs a zero byte, JPEG-LS a
+# zero bit), and FF D0 to D7 go on with the same scan.
+_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")
 _SOF = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7})
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _PROGRESSIVE = 0xC2
@@ -44,7 +45,7 @@ def outline(data: bytes) -> JpegOutline | None:
         if marker == 0xD9:
             end = found.start()
             break
-        if marker in (0x01, 0xD8):
+        if marker == 0xD8:
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         body = data[position + 2 : position + length]

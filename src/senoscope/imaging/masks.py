@@ -30,9 +30,10 @@ def components(mask: BoolArray, min_area: int = 1) -> list[BoolArray]:
 
 def fill_holes(mask: BoolArray) -> BoolArray:
     """The mask with every background pixel set that no path, diagonal steps included, joins to the border."""
-    return np.asarray(
-        ndimage.binary_fill_holes(mask, structure=np.ones((3, 3), dtype=np.bool_)), dtype=np.bool_
-    )
+    padded = np.pad(mask, 1)
+    # Labelling the background is far quicker than binary_fill_holes, which floods it step by step.
+    outside, _ = ndimage.label(~padded, structure=np.ones((3, 3), dtype=np.bool_))
+    return np.asarray(outside[1:-1, 1:-1] != outside[0, 0])
 
 
 def mask_to_contours(mask: BoolArray) -> list[FloatArray]:
@@ -40,11 +41,15 @@ def mask_to_contours(mask: BoolArray) -> list[FloatArray]:
 
     Holes are ignored. ``contour_to_mask`` gives back exactly the region with its holes filled.
     """
-    padded = np.pad(fill_holes(mask), 1).astype(np.float64)  # a rim of zeros closes contours at the border
-    if not padded.any():
+    box = mask_to_box(mask)
+    if box is None:
         return []
+    left, top, width, height = (int(value) for value in box)
+    inner = fill_holes(mask[top : top + height, left : left + width])
+    padded = np.pad(inner, 1).astype(np.float64)  # a rim of zeros closes contours at the border
     lines = contour_generator(z=padded, line_type=LineType.Separate).lines(0.5)
-    contours = [np.asarray(line, dtype=np.float32) - np.float32(1) for line in lines]
+    origin = np.array([left - 1, top - 1])
+    contours = [np.asarray(line + origin, dtype=np.float32) for line in lines]
     return sorted(contours, key=lambda contour: -abs(_signed_area(contour)))
 
 
