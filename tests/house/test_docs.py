@@ -8,6 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
+
+import senoscope
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+(?:\([^()]*\))?)\)")
 SOURCE = re.compile(r'<(?:img|a)\b[^>]*?\b(?:src|href)="([^"]+)"')
@@ -84,3 +87,21 @@ def test_results_table_is_what_was_measured(
         pytest.skip("docs/results/senoscope-us.json does not exist yet")
     text = (root / page).read_text(encoding="utf-8")
     assert maker.updated(text) == text, "the table is out of date: make docs"
+
+
+def test_python_example_of_the_readme_runs(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        senoscope.load_bundle("senoscope-us")
+    except senoscope.SenoscopeError as error:
+        pytest.skip(f"the shipped bundle is not there: {error}")
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(senoscope.simulate(12, "malignant").image).save("picture.png")
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own example is what is tested
+    shown = capsys.readouterr().out
+    assert shown.startswith("analysed")
+    assert "score" in shown
