@@ -150,6 +150,6 @@ def test_chunks_cover_all_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_quick_enough(simulate: Callable[..., list[dict[str, object]]]) -> None:
     table = from_rows(simulate(2000, valid=False))
-    start = time.perf_counter()
+    start = time.process_time()
     bootstrap(estimators(table), table.cluster)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

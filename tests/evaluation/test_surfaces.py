@@ -70,7 +70,7 @@ def test_quick_enough_for_every_case() -> None:
     second = (rows - 190) ** 2 + ((columns - 210) * 1.2) ** 2 < 95**2
     best = np.inf
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         surface_scores(first, second)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < 0.003
