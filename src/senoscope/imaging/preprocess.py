@@ -98,7 +98,7 @@ class Preprocess(BaseModel):
         stretched = np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1)
         centre = float(np.clip((middle - low) / (high - low), 0.01, 0.99))
         gamma = float(np.clip(np.log(self.median) / np.log(centre), *self.gamma_range))
-        return np.power(stretched, np.float32(gamma), dtype=np.float32)
+        return np.asarray(np.power(stretched, np.float32(gamma), dtype=np.float32))
 
 
 def _resize(values: FloatArray, height: int, width: int) -> FloatArray:
