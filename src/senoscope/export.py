@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -89,7 +88,6 @@ def export_run(
         if out.exists():
             raise UsageError(f"{out} exists", fix="name another --out, or remove it first")
         install_bundle(folder, out)
-    shutil.rmtree(scratch, ignore_errors=True)
     return out
 
 

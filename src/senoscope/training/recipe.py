@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +21,7 @@ _MAX_BYTES = 200_000
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class DataSource(_Part):
@@ -85,6 +87,17 @@ class Recipe(_Part):
     pretrained: bool = Field(default=False, description="fetch the encoder from timm's hub")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader that reads 1e-3 as the number it is (YAML 1.2), not as text (YAML 1.1)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
 def read_recipe(path: Path, **overrides: Any) -> Recipe:
     """Read and check a recipe; keyword arguments replace its top-level keys.
 
@@ -105,7 +118,7 @@ def read_recipe(path: Path, **overrides: Any) -> Recipe:
             raise ConfigError(
                 f"{path} uses YAML aliases", expected="plain values", fix="write the values out"
             )
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         detail = " ".join(str(error).split())
         raise ConfigError(
@@ -119,7 +132,9 @@ def read_recipe(path: Path, **overrides: Any) -> Recipe:
 def make_recipe(content: dict[str, Any], source: str = "recipe") -> Recipe:
     """Check a recipe given as a dictionary. Raises ``ConfigError`` naming every faulty key."""
     try:
-        return Recipe.model_validate(content)
+        return Recipe.model_validate_json(
+            json.dumps(content, default=str)
+        )  # JSON: lists are tuples, text is paths
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors()]
         raise ConfigError(f"{source}: " + "; ".join(problems), fix="correct the named keys") from error

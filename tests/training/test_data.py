@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from senoscope._files import find_data
+from senoscope.errors import LeakageError
+from senoscope.imaging.preprocess import Preprocess
+from senoscope.schema import CLASSES
+from senoscope.training.data import UNKNOWN, collect, prepare
+from senoscope.training.recipe import make_recipe
+
+needs_data = pytest.mark.skipif(find_data() is None, reason="no shared data folder (SENOSCOPE_DATA)")
+
+
+def test_arrays_hold_what_the_records_say(phantom_root: Path) -> None:
+    from senoscope.data.phantoms import read
+
+    records = read(phantom_root)[:6]
+    arrays = prepare(records, Preprocess(size=64), phantoms=3, seed=2)
+    assert arrays.images.shape == (9, 64, 64)
+    assert [CLASSES[i] for i in arrays.labels[:6]] == [r.label for r in records]
+    assert arrays.has_mask.all()
+    lesion = arrays.labels != CLASSES.index("normal")
+    assert (arrays.masks.any((1, 2)) == lesion).all()
+    again = prepare(records, Preprocess(size=64), phantoms=3, seed=2)
+    assert np.array_equal(arrays.images, again.images)
+
+
+def test_missing_masks_and_labels_stay_missing(phantom_root: Path) -> None:
+    from dataclasses import replace
+
+    from senoscope.data.phantoms import read
+
+    record = replace(read(phantom_root)[1], masks=None, label=None)
+    arrays = prepare([record], Preprocess(size=64))
+    assert not arrays.has_mask[0]
+    assert arrays.labels[0] == UNKNOWN
+
+
+@needs_data
+@pytest.mark.parametrize("fold", [1, 5])
+def test_no_patient_or_duplicate_crosses_a_fold(fold: int) -> None:
+    recipe = make_recipe({"name": "r", "data": [{"name": "busi", "fold": fold}]})
+    parts = collect(recipe)
+    sides = [parts.train, parts.valid, parts.test]
+    assert len(parts.train) > 3 * len(parts.test)
+    for attribute in ("id", "group", "patient"):
+        held = [{getattr(r, attribute) for r in side} - {None} for side in sides]
+        assert not held[0] & held[1]
+        assert not held[0] & held[2]
+        assert not held[1] & held[2]
+    for side in sides:
+        assert {r.label for r in side} == set(CLASSES)
+
+
+@needs_data
+def test_a_leaking_split_is_refused_or_stamped(tmp_path: Path) -> None:
+    from senoscope import data
+    from senoscope.data.splits import make_split, save_split
+
+    records = data.load("busi")
+    path = tmp_path / "leaky.csv"
+    save_split(make_split(records, 5, 0, by=()), path)
+    content: dict[str, Any] = {"name": "r", "data": [{"name": "busi", "split": str(path), "fold": 1}]}
+    with pytest.raises(LeakageError):
+        collect(make_recipe(content))
+    stamps = collect(make_recipe(content), allow_leaks=True).stamps
+    assert stamps
+    assert "LEAK" in stamps[0]

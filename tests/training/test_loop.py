@@ -1,0 +1,126 @@
+"""The loop on simulated images: it learns, and a run that is killed ends as one that is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from senoscope.errors import UsageError, WeightsError
+from senoscope.training import runs
+from senoscope.training.loop import learning_rate, train, update_average
+from senoscope.training.recipe import make_recipe, write_recipe
+
+_PROGRAM = """
+import sys
+from pathlib import Path
+from senoscope.training.loop import train
+from senoscope.training.recipe import read_recipe
+train(read_recipe(Path(sys.argv[1])), Path(sys.argv[2]), resume=sys.argv[3] == "resume", progress=False)
+"""
+
+
+def _start(recipe: Path, out: Path, word: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", _PROGRAM, str(recipe), str(out), word], env=environment)
+
+
+@pytest.mark.slow
+def test_kill_9_and_resume_give_the_same_bits(tmp_path: Path, small: dict[str, Any]) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    write_recipe(make_recipe(small), recipe)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert _start(recipe, whole, "start").wait(300) == 0
+    process = _start(recipe, cut, "start")
+    deadline = time.monotonic() + 300
+    while not (cut / runs.METRICS).is_file() and time.monotonic() < deadline:  # the first epoch is done
+        time.sleep(0.01)
+    time.sleep(0.15)  # somewhere in the second
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
+    assert not (cut / runs.WEIGHTS).is_file()
+    assert _start(recipe, cut, "resume").wait(300) == 0
+    for name in (runs.WEIGHTS, runs.STATE):
+        first, second = load_file(whole / name), load_file(cut / name)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+    rows = [
+        [json.loads(line) for line in (run / runs.METRICS).read_text().splitlines()] for run in (whole, cut)
+    ]
+    assert len(rows[0]) == len(rows[1]) == 3
+    for one, other in zip(*rows, strict=True):
+        assert {k: v for k, v in one.items() if "second" not in k} == {
+            k: v for k, v in other.items() if "second" not in k
+        }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, small: dict[str, Any]) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train(make_recipe({**small, "epochs": 2}), out, progress=False)
+
+
+def test_a_run_holds_what_is_promised(finished: Path) -> None:
+    for name in (runs.RECIPE, runs.CASES, runs.MANIFEST, runs.METRICS, runs.CURVES, runs.STATE, runs.WEIGHTS):
+        assert (finished / name).stat().st_size > 0
+    manifest = json.loads((finished / runs.MANIFEST).read_text())
+    assert manifest["cases"] == {"train": 18, "valid": 6, "test": 0, "phantoms": 0}
+    assert len(manifest["data_hash"]) == 64
+    assert (
+        manifest["versions"]["torch"] == torch.__version__.partition("+")[0] or manifest["versions"]["torch"]
+    )
+    losses = [json.loads(line)["loss"] for line in (finished / runs.METRICS).read_text().splitlines()]
+    assert losses[1] < losses[0]
+
+
+def test_a_folder_with_a_run_is_not_overwritten(finished: Path, small: dict[str, Any]) -> None:
+    recipe = make_recipe({**small, "epochs": 2})
+    with pytest.raises(UsageError, match="--resume"):
+        train(recipe, finished, progress=False)
+    with pytest.raises(UsageError, match="not the recipe"):
+        train(recipe.model_copy(update={"lr": 0.5}), finished, resume=True, progress=False)
+
+
+def test_row_54_a_damaged_state_is_refused(finished: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    state = copy / runs.STATE
+    state.write_bytes(state.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match="cannot be read"):
+        train(make_recipe({**small, "epochs": 2}), copy, resume=True, progress=False)
+
+
+def test_two_processes_do_not_share_a_run(tmp_path: Path, small: dict[str, Any]) -> None:
+    with runs.locked(tmp_path), pytest.raises(UsageError, match="another process"):
+        train(make_recipe(small), tmp_path, progress=False)
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero(small: dict[str, Any]) -> None:
+    recipe = make_recipe({**small, "epochs": 10, "lr": 0.01})
+    rates = [learning_rate(recipe, step, 4) for step in range(40)]
+    assert rates[0] == pytest.approx(0.01 / 5)
+    assert max(rates) == rates[4] == pytest.approx(0.01)
+    assert rates[22] == pytest.approx(0.005)  # half-way through the cosine: step 4 + 36/2
+    assert 0 < rates[-1] < 1e-4
+
+
+def test_the_average_by_hand() -> None:
+    model = torch.nn.BatchNorm1d(2)
+    average = {k: v.clone() for k, v in model.state_dict().items()}
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+        model.num_batches_tracked.fill_(7)
+    update_average(average, model, 0.75)
+    assert average["weight"].tolist() == [1.5, 1.5]
+    assert average["num_batches_tracked"] == 7
