@@ -78,6 +78,19 @@ def test_pages_say_research_use_only(root: Path) -> None:
         assert "research use only" in (root / page).read_text(encoding="utf-8").lower(), page
 
 
+def test_architecture_names_every_room_and_only_files_that_exist(root: Path) -> None:
+    text = (root / "docs/architecture.md").read_text(encoding="utf-8")
+    source = root / "src/senoscope"
+    rooms = re.findall(r"^\| (`[^|]+`) \|(.*)\|$", text[text.index("## The rooms") :], re.MULTILINE)
+    named = {name.rstrip("/") for room, _ in rooms for name in re.findall(r"`([^`]+)`", room)}
+    present = {path.name for path in source.iterdir() if not path.name.startswith("_")} - {"py.typed"}
+    assert named == present
+    for room, contents in rooms:
+        (folder, *_) = re.findall(r"`([^`]+)`", room)
+        for name in re.findall(r"`([\w/.]+(?:\.py|\.toml|/))`", contents):
+            assert (source / folder / name).exists(), f"{folder}{name}"
+
+
 @pytest.mark.parametrize("page", ["README.md"])
 def test_results_table_is_what_was_measured(
     page: str, root: Path, script: Callable[[str], ModuleType]
