@@ -132,3 +132,14 @@ def test_rows_52_to_56_weights_that_are_unsafe_damaged_or_foreign(tmp_path: Path
 def test_a_wrong_name_lists_the_nearest() -> None:
     with pytest.raises(UsageError, match="senoscope-us"):
         models.create_model("senoscop-us")
+
+
+def test_with_mirror_it_answers_with_the_mean_of_both_views(model: torch.nn.Module) -> None:
+    double = models.create_model("senoscope-us", mirror=True).eval()
+    double.load_state_dict(model.state_dict())
+    image = torch.rand(1, 1, 64, 96)
+    seen, mirrored, mean = model(image), model(image.flip(3)), double(image)
+    torch.testing.assert_close(mean.class_logits, (seen.class_logits + mirrored.class_logits) / 2)
+    torch.testing.assert_close(mean.mask_logits, (seen.mask_logits + mirrored.mask_logits.flip(3)) / 2)
+    torch.testing.assert_close(mean.pool_weights.sum((2, 3)), torch.ones(1, 1))
+    torch.testing.assert_close(double(image.flip(3)).class_logits, mean.class_logits)

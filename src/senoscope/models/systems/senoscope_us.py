@@ -46,6 +46,8 @@ class SenoscopeUS(System):
     Ilse et al. 2018).
 
     The mask is predicted at half the input's size and enlarged bilinearly. Sides of the input must be multiples of 32.
+    With ``mirror``, a network in evaluation mode looks at the image and at its mirror image and answers with the mean
+    of both, in which the evidence still adds up to the class.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class SenoscopeUS(System):
         encoder_weights: Path | None = None,
         pretrained: bool = False,
         dropout: float = 0.2,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
+        self.mirror = mirror
         self.encoder = load_encoder(encoder_weights, pretrained=pretrained)
         c2, c4, c8, c16, c32 = CHANNELS
         self.neck = _conv(c32, 128, 1)
@@ -73,6 +77,11 @@ class SenoscopeUS(System):
 
     def forward(self, image: Tensor, mask: Tensor | None = None, clinical: Tensor | None = None) -> Outputs:
         """Image N×1×H×W in 0..1 to class logits, mask logits, evidence and shares; other inputs are ignored."""
+        if self.training or not self.mirror:
+            return self._look(image)
+        return _mean(self._look(image), self._look(image.flip(3)))
+
+    def _look(self, image: Tensor) -> Outputs:
         f2, f4, f8, f16, f32 = self.encoder(image)
         neck = self.neck(f32)
         d16 = self.up16(neck, f16)
@@ -84,5 +93,18 @@ class SenoscopeUS(System):
         outline = functional.avg_pool2d(half.detach().float().clamp(-8, 8), 8)
         scores = self.attention(context).float() + self.focus * outline
         pool_weights = scores.flatten(2).softmax(2).view_as(scores)
-        class_logits = (class_map * pool_weights).sum((2, 3))
-        return Outputs(class_logits, mask_logits.float(), class_map, pool_weights)
+        return _outputs(mask_logits.float(), class_map, pool_weights)
+
+
+def _outputs(mask_logits: Tensor, class_map: Tensor, pool_weights: Tensor) -> Outputs:
+    return Outputs((class_map * pool_weights).sum((2, 3)), mask_logits, class_map, pool_weights)
+
+
+def _mean(seen: Outputs, mirrored: Outputs) -> Outputs:
+    """The mean of what is seen in an image and in its mirror image, the latter turned back first."""
+    parts = zip(seen[1:4], mirrored[1:4], strict=True)
+    (mask, mask_m), (evidence, evidence_m), (share, share_m) = (
+        (a, b.flip(3)) for a, b in parts if a is not None and b is not None
+    )
+    total = (share + share_m).clamp(min=1e-12)
+    return _outputs((mask + mask_m) / 2, (evidence * share + evidence_m * share_m) / total, total / 2)
