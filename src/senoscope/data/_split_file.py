@@ -48,8 +48,12 @@ def parse(path: Path) -> tuple[SplitRow, ...]:
     absent = [name for name in ("id", "fold") if name not in header]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if absent or twice:
-        what = f"lacks the column {', '.join(absent)}" if absent else f"has the column {', '.join(twice)} twice"
-        raise TableError(f"{path.name} {what}", expected=f"columns id and fold, and of {', '.join(COLUMNS)} what is known")
+        what = (
+            f"lacks the column {', '.join(absent)}" if absent else f"has the column {', '.join(twice)} twice"
+        )
+        raise TableError(
+            f"{path.name} {what}", expected=f"columns id and fold, and of {', '.join(COLUMNS)} what is known"
+        )
     rows: list[SplitRow] = []
     problems: list[str] = []
     first_row: dict[str, int] = {}
@@ -81,7 +85,9 @@ def _cells(path: Path) -> list[list[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TableError(f"{path.name} is not UTF-8 text: {error.reason}", fix="save it as CSV UTF-8") from error
+        raise TableError(
+            f"{path.name} is not UTF-8 text: {error.reason}", fix="save it as CSV UTF-8"
+        ) from error
     first = text.partition("\n")[0]
     delimiter = ";" if first.count(";") > first.count(",") else ","
     try:
@@ -104,7 +110,9 @@ def _problems(named: dict[str, str], first_row: dict[str, int]) -> list[str]:
         found.append(f"decision '{decision}' is neither keep nor drop")
     elif decision == "drop" and named["fold"]:
         found.append(f"dropped, yet in fold {named['fold']}")
-    elif decision == "keep" and not (named["fold"].isascii() and named["fold"].isdecimal() and len(named["fold"]) < 6):
+    elif decision == "keep" and not (
+        named["fold"].isascii() and named["fold"].isdecimal() and len(named["fold"]) < 6
+    ):
         found.append(f"fold '{named['fold']}' is not a whole number")
     return found
 

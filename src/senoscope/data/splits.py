@@ -49,13 +49,12 @@ class Split:
     @cached_property
     def hash(self) -> str:
         """Hex SHA-256 of what decides: every column but the note, rows sorted, so layout does not matter."""
-        lines = sorted(
-            "\x1f".join(
-                (row.dataset, row.id, row.patient or "", row.group or "", row.label or "")
-                + ("" if row.fold is None else str(row.fold), row.decision)
-            )
+        decisive = ("dataset", "id", "patient", "group", "label", "fold", "decision")
+        cells = [
+            ["" if (cell := getattr(row, name)) is None else str(cell) for name in decisive]
             for row in self.rows
-        )
+        ]
+        lines = sorted("\x1f".join(line) for line in cells)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @cached_property
@@ -173,9 +172,7 @@ def check_leaks(split: Split, records: Iterable[Record] = ()) -> list[Leak]:
     return leaks + [leak for leak in more if (leak.kind, frozenset(_all_ids(leak))) not in known]
 
 
-def require_no_leaks(
-    split: Split, records: Iterable[Record] = (), *, allow: bool = False
-) -> tuple[str, ...]:
+def require_no_leaks(split: Split, records: Iterable[Record] = (), *, allow: bool = False) -> tuple[str, ...]:
     """Refuse a leaking split. Returns the stamps that every later report must carry (none if it is clean).
 
     Raises ``LeakageError`` naming patients, groups, ids and folds unless ``allow``.
