@@ -22,6 +22,7 @@ def square(top: int, left: int, side: int, shape: tuple[int, int] = (20, 20)) ->
     return mask
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("seed", range(8))
 def test_equal_to_monai(seed: int) -> None:
     torch = pytest.importorskip("torch")

@@ -20,17 +20,22 @@ from senoscope.schema import CLASSES, Record
 
 _TILES = ("accuracy", "auc_benign_malignant", "dice", "false_positive_rate")
 _GROUPS = {
-    "Three classes": ("accuracy", "balanced_accuracy", *(f"{kind}_{name}" for name in CLASSES
-                      for kind in ("sensitivity", "specificity"))),
-    "Ranking": ("auc_benign_malignant", "ap_benign_malignant", *(f"{kind}_{name}_rest" for name in CLASSES
-                for kind in ("auc", "ap"))),
-    "Benign against malignant at 0.5": (
-        "accuracy_benign_malignant", "sensitivity_benign_malignant", "specificity_benign_malignant"
+    "Classes": (
+        "accuracy", "balanced_accuracy",
+        *(f"{kind}_{name}" for name in CLASSES for kind in ("sensitivity", "specificity")),
+        "accuracy_benign_malignant", "sensitivity_benign_malignant", "specificity_benign_malignant",
     ),
-    "Outlines of lesions": ("dice", *(f"dice_{name}" for name in CLASSES), "iou", "nsd", "hd95",
-                            "hd95_missed_as_diagonal", "missed", "dice_pooled", "iou_pooled"),
-    "Outlines, normals included": ("dice_with_normals", "dice_pooled_with_normals", "false_positive_rate",
-                                   "false_positive_area"),
+    "Ranking": (
+        "auc_benign_malignant", "ap_benign_malignant",
+        *(f"{kind}_{name}_rest" for name in CLASSES for kind in ("auc", "ap")),
+    ),
+    "Outlines of lesions": (
+        "dice", *(f"dice_{name}" for name in CLASSES), "iou", "nsd", "hd95", "hd95_missed_as_diagonal", "missed",
+        "dice_pooled", "iou_pooled",
+    ),
+    "Outlines, normals included": (
+        "dice_with_normals", "dice_pooled_with_normals", "false_positive_rate", "false_positive_area",
+    ),
 }  # fmt: skip
 _CALIBRATION = ("ece", "ece_equal_mass", "brier", "log_loss")
 _QUESTIONS = {
@@ -122,6 +127,7 @@ def _environment() -> Environment:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["figure"] = _figure
     environment.filters["between"] = _between
+    environment.filters["spread"] = _spread
     return environment
 
 
@@ -130,6 +136,12 @@ def _figure(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.{digits}f}"
+
+
+def _spread(folds: Mapping[str, float]) -> str:
+    """Mean ± standard deviation, both with the mean's decimals."""
+    digits = 1 if abs(folds["mean"]) >= 10 else 3
+    return f"{folds['mean']:.{digits}f} ± {folds['sd']:.{digits}f}"
 
 
 def _between(interval: Mapping[str, Any]) -> str:
