@@ -5,6 +5,7 @@ Everything is drawn from one seeded generator, so a batch is a function of its s
 
 from __future__ import annotations
 
+import math
 import string
 
 import numpy as np
@@ -36,7 +37,7 @@ def augment(images: Tensor, masks: Tensor, spec: Augment, size: int, rng: Rng) -
 def _windows(masks: Tensor, spec: Augment, size: int, rng: Rng) -> Tensor:
     """Affine maps N×2×3 from window to image, both in -1..1."""
     count, side = len(masks), masks.shape[-1]
-    zoom = np.exp(rng.uniform(*np.log(spec.zoom), count))
+    zoom = np.exp(rng.uniform(math.log(spec.zoom[0]), math.log(spec.zoom[1]), count))
     stretch = np.exp(rng.uniform(-spec.aspect, spec.aspect, count) / 2)
     half = np.stack([stretch, 1 / stretch], 1) * (size / side / zoom)[:, None]  # half extents, x and y
     centre = np.stack([_centres(masks[i, 0], half[i], rng) for i in range(count)])
@@ -135,4 +136,4 @@ def _marks(size: int, rng: Rng) -> NDArray[np.float32]:
     for x, y in rng.integers(5, size - 5, (int(rng.choice([0, 2, 4])), 2)).tolist():
         draw.line((x - arm, y, x + arm, y), ink)
         draw.line((x, y - arm, x, y + arm), ink)
-    return np.asarray(picture, np.float32) / 255
+    return np.asarray(picture, np.float32) / np.float32(255)

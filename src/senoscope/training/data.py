@@ -147,4 +147,4 @@ def _cases(
         yield sample.image, sample.mask, sample.label
     for index in range(phantoms):
         phantom = simulate(_PHANTOM_SEEDS * (seed + 1) + index, None, size)
-        yield phantom.image.astype(np.float32) / 255, phantom.mask, phantom.label
+        yield phantom.image.astype(np.float32) / np.float32(255), phantom.mask, phantom.label

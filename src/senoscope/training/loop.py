@@ -126,7 +126,7 @@ def _start(recipe: Recipe, fabric: Fabric, arrays: Arrays) -> Trainer:
         encoder_weights=recipe.encoder_weights,
         pretrained=recipe.pretrained,
     )
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_groups(model, recipe), lr=recipe.lr, weight_decay=recipe.weight_decay)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     model, optimizer = fabric.setup(model, optimizer)
@@ -271,6 +271,6 @@ def _bar(show: bool, done: int, total: int) -> Iterator[Any]:
         task = bar.add_task("training", total=total, completed=done)
 
         def advance(steps: int, text: str | None = None) -> None:
-            bar.update(task, advance=steps, **({"description": text} if text else {}))
+            bar.update(task, advance=steps, description=text)
 
         yield advance

@@ -39,7 +39,7 @@ def load_run(folder: Path) -> tuple[Recipe, System]:
     if not (folder / runs.WEIGHTS).is_file():
         raise UsageError(f"the run {folder} is not finished", fix="finish it with: senoscope train --resume")
     recipe = read_recipe(folder / runs.RECIPE)
-    model = create_model(recipe.system, classes=len(CLASSES))
+    model = create_model(recipe.system, classes=len(CLASSES), mirror=recipe.mirror)
     load_weights(model, read_tensors(folder / runs.WEIGHTS)[0], folder / runs.WEIGHTS)
     return recipe, model.eval()
 

@@ -84,6 +84,10 @@ class Recipe(_Part):
     threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores if not given")
     seed: int = Field(default=0, ge=0)
     encoder_weights: Path | None = None
+    mirror: bool = Field(
+        default=True,
+        description="the trained network answers with the mean over an image and its mirror image",
+    )
     pretrained: bool = Field(default=False, description="fetch the encoder from timm's hub")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -26,6 +27,13 @@ class StridedDepthwise(nn.Conv2d):
     oneDNN has no fast bfloat16 kernel for its gradient: at 16×576×12×12 the float32 one is about 30 times quicker.
     """
 
+    @classmethod
+    def like(cls, layer: nn.Conv2d) -> StridedDepthwise:
+        """The same layer (3×3, stride 2, as all of MobileNetV2's strided ones), weights included."""
+        own = cls(layer.in_channels, layer.out_channels, 3, 2, 1, groups=layer.groups, bias=False)
+        own.weight = layer.weight
+        return own
+
     def forward(self, input: Tensor) -> Tensor:
         """N×C×H×W to N×C×H/2×W/2."""
         if input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
@@ -43,13 +51,16 @@ class MobileNetV2Encoder(nn.Module):
 
     def __init__(self, *, expand_first: bool = True) -> None:
         super().__init__()
-        net = timm.create_model("mobilenetv2_100", pretrained=False, in_chans=1, num_classes=0)
-        self.conv_stem, self.bn1, self.blocks = net.conv_stem, net.bn1, net.blocks
+        net: Any = timm.create_model("mobilenetv2_100", pretrained=False, in_chans=1, num_classes=0)
         if expand_first:
-            self.blocks[0][0] = InvertedResidual(32, 16, exp_ratio=1.0, act_layer=nn.ReLU6)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module.groups > 1 and module.stride == (2, 2):
-                module.__class__ = StridedDepthwise
+            net.blocks[0][0] = InvertedResidual(32, 16, exp_ratio=1.0, act_layer=nn.ReLU6)
+        self.conv_stem: nn.Module = net.conv_stem
+        self.bn1: nn.Module = net.bn1
+        self.blocks: nn.Sequential = net.blocks
+        for block in list(self.blocks.modules()):
+            for name, child in list(block.named_children()):
+                if isinstance(child, nn.Conv2d) and child.groups > 1 and child.stride == (2, 2):
+                    setattr(block, name, StridedDepthwise.like(child))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features at strides 2, 4, 8, 16 and 32 of ``image`` (N×1×H×W in 0..1)."""
