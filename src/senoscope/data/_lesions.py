@@ -116,7 +116,7 @@ def _calcify(rng: np.random.Generator, lesion: Lesion, tissue: Tissue, grid: Gri
         size = rng.uniform(0.06, 0.13)
         window = _span(grid, z - 1, z + 1, x - 1, x + 1)
         spot = np.exp(-((grid.z[window[0]] - z) ** 2 + (grid.x[window] - x) ** 2) / np.float32(2 * size**2))
-        tissue.mirror[window] += np.float32(rng.uniform(0.8, 3)) * spot
+        tissue.mirror[window] += np.float32(rng.uniform(0.6, 2.2)) * spot
         tissue.loss[window] += np.float32(4) * spot
 
 
