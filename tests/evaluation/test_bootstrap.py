@@ -34,6 +34,7 @@ def test_unclustered_equals_scipy() -> None:
 
 def pairwise_auc(positive: np.ndarray, score: np.ndarray) -> float:
     """The share of pairs in order, ties one half: the definition, without any ranking."""
+    positive = positive.astype(bool)  # SciPy hands on both arrays in one type
     above = score[positive][:, None] - score[~positive][None]
     return float(((above > 0) + 0.5 * (above == 0)).mean())
 
