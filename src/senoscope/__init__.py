@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Analyzer": "senoscope.inference.analyzer",
+    "analyze": "senoscope.inference.analyzer",
     "load_bundle": "senoscope.inference.bundle",
     "read_image": "senoscope.imaging",
     "simulate": "senoscope.data.phantoms",

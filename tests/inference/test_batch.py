@@ -5,7 +5,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from senoscope.errors import UsageError
 from senoscope.inference.analyzer import Analyzer
@@ -64,3 +64,11 @@ def test_a_bad_file_does_not_stop_the_good_ones(fake: ModuleType, fake_folder: P
     assert "cut.png" in reports[0].notes[0]
     assert reports[2].source == str(tmp_path / "absent.png")
     assert reports[2].notes[0]
+
+
+def test_burnt_in_text_is_noted(fake: ModuleType, fake_folder: Path, tmp_path: Path) -> None:
+    picture = Image.fromarray((fake.draw_exam((160, 130, 40, 0.02), size=(320, 320)) * 120).astype(np.uint8))
+    ImageDraw.Draw(picture).text((20, 20), "LEFT BREAST 12", fill=255, font=ImageFont.load_default(22))
+    picture.save(tmp_path / "labelled.png")
+    (analysis,) = examine_all([tmp_path / "labelled.png"], Analyzer(fake_folder, threads=1))
+    assert any("burnt-in text" in note for note in analysis.report.prediction.quality)

@@ -12,8 +12,7 @@ from senoscope.inference.scope import (
     FEATURES,
     ScopeModel,
     fit_scope,
-    out_of_scope,
-    quality_notes,
+    judge,
     scope_features,
     uncertainty,
 )
@@ -90,28 +89,28 @@ def test_too_few_images_are_refused() -> None:
 def test_colour_and_modality_are_out_of_scope() -> None:
     gray = (speckle(1) * 255).astype(np.uint8)
     picture = np.repeat(gray[..., None], 3, axis=2)
-    assert out_of_scope(raw(picture), speckle(1), None) == ()
+    assert judge(raw(picture), speckle(1), None)[0] == ()
     doppler = picture.copy()
     doppler[60:140, 80:180] = (200, 30, 20)
-    (reason,) = out_of_scope(raw(doppler), speckle(1), None)
+    (reason,) = judge(raw(doppler), speckle(1), None)[0]
     assert "Doppler" in reason
     assert "11%" in reason  # 80 × 100 of 240 × 300 pixels
-    (reason,) = out_of_scope(raw(gray, "MG"), speckle(1), None)
+    (reason,) = judge(raw(gray, "MG"), speckle(1), None)[0]
     assert "MG" in reason
-    assert out_of_scope(raw(gray, "US"), speckle(1), None) == ()
+    assert judge(raw(gray, "US"), speckle(1), None)[0] == ()
 
 
 def test_quality_notes_name_what_is_wrong() -> None:
     clean = speckle(1)
-    assert quality_notes(raw(clean), clean) == ()
+    assert judge(raw(clean), clean, None)[1] == ()
     bright = clean.copy()
     bright[:100] = 1.0
-    notes = quality_notes(raw(bright), bright)
+    notes = judge(raw(bright), bright, None)[1]
     assert any("saturated" in note for note in notes)
-    assert any("low resolution: 120×100" in note for note in quality_notes(raw(clean), clean[:100, :120]))
+    assert any("low resolution: 120×100" in note for note in judge(raw(clean), clean[:100, :120], None)[1])
     marked = np.repeat((clean * 255).astype(np.uint8)[..., None], 3, axis=2)
     marked[:10, :10] = (0, 255, 0)
-    assert any("coloured marks on 0.1%" in note for note in quality_notes(raw(marked), clean))
+    assert any("coloured marks on 0.1%" in note for note in judge(raw(marked), clean, None)[1])
 
 
 def test_uncertainty_is_normalised_entropy() -> None:

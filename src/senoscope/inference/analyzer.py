@@ -56,6 +56,7 @@ class Analyzer:
 
         Raises ``ValueError`` for an image that cannot be analysed (too small, constant, not a number).
         """
+        gray = np.asarray(gray, dtype=np.float32)
         reason = analysable(gray)
         if reason:
             raise ValueError(reason)
@@ -128,17 +129,17 @@ class Analyzer:
         probabilities = softmax(outputs.class_logits / card.calibration.temperature)
         malignant, benign = card.classes.index("malignant"), card.classes.index("benign")
         evidence = class_map.evidence(outputs.class_map, outputs.pool_weights, malignant, benign)
-        signed = frame.to_original(class_map.enlarge(evidence, card.preprocess.size))
-        reasons = scope.out_of_scope(raw, gray, card.scope)
+        heat = class_map.enlarge(class_map.to_unit(evidence), card.preprocess.size)
+        reasons, quality = scope.judge(raw, gray, card.scope)
         prediction = Prediction(
             classes=card.classes,
             probabilities=probabilities,
             lesion_map=frame.to_original(_sigmoid(outputs.mask_logits)),
-            heatmap=class_map.to_unit(signed),
+            heatmap=frame.to_original(heat),
             uncertainty=scope.uncertainty(probabilities),
             in_scope=not reasons,
             reasons=reasons,
-            quality=scope.quality_notes(raw, gray),
+            quality=quality,
         )
         return prediction, outputs, frame
 

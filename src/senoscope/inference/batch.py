@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from senoscope.errors import SenoscopeError, UsageError
 from senoscope.inference.analyzer import Analysis, Analyzer
+from senoscope.inference.scope import text_note
 from senoscope.schema import Report
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".dcm", ".dicom"})
@@ -36,14 +38,23 @@ def find_images(paths: Sequence[str | Path], *, skip: Path | None = None) -> lis
 
 
 def examine_all(files: Iterable[Path], analyzer: Analyzer) -> Iterator[Analysis]:
-    """Analyse files one by one. A file that cannot be read becomes a report with status ``failed`` and why."""
+    """Analyse files one by one, and note burnt-in text. A file that cannot be read becomes a report with status
+    ``failed`` and why."""
     for file in files:
         try:
-            yield analyzer.examine(file)
+            yield _with_text_note(analyzer.examine(file))
         except SenoscopeError as error:
             yield _failed(file, str(error))
         except OSError as error:
             yield _failed(file, f"{error.strerror or error}.")
+
+
+def _with_text_note(analysis: Analysis) -> Analysis:
+    report = analysis.report
+    if analysis.gray is None or report.prediction is None:
+        return analysis
+    quality = (*report.prediction.quality, *text_note(analysis.gray))
+    return replace(analysis, report=replace(report, prediction=replace(report.prediction, quality=quality)))
 
 
 def _failed(file: Path, why: str) -> Analysis:

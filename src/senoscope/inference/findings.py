@@ -49,14 +49,20 @@ def find_regions(lesion_map: FloatArray, threshold: float, min_area: float) -> l
     Parts below ``min_area`` (share of the image's pixels) are left out. As in ``imaging.masks``, pixels that
     touch only at a corner are apart.
     """
-    labels, _ = ndimage.label(lesion_map >= threshold)
+    above = lesion_map >= threshold
+    bounds = mask_to_box(above)
+    if bounds is None:
+        return []
+    top, left = int(bounds.y), int(bounds.x)
+    labels, _ = ndimage.label(above[top : top + int(bounds.height), left : left + int(bounds.width)])
     smallest = max(min_area * lesion_map.size, 4)
     regions = []
-    for index, window in enumerate(ndimage.find_objects(labels), start=1):
-        rows, columns = window
+    for index, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         if (rows.stop - rows.start) * (columns.stop - columns.start) < smallest:
             continue  # specks, told from their box alone: a noisy map has thousands
-        region = _region(lesion_map, window, labels[window] == index, threshold)
+        region = _region(
+            lesion_map, labels[rows, columns] == index, top + rows.start, left + columns.start, threshold
+        )
         if region.area >= smallest:
             regions.append(region)
     regions.sort(key=lambda region: region.area, reverse=True)
@@ -102,16 +108,13 @@ def make_finding(
     )
 
 
-def _region(lesion_map: FloatArray, window: tuple[slice, ...], inside: BoolArray, threshold: float) -> Region:
-    """The region whose pixels in ``window`` are ``inside``: its outer line, and every pixel within that line."""
-    rows, columns = window
-    top, left = (
-        max(rows.start - 1, 0),
-        max(columns.start - 1, 0),
-    )  # one pixel more: the line runs between pixels
-    around = lesion_map[top : rows.stop + 1, left : columns.stop + 1]
+def _region(lesion_map: FloatArray, inside: BoolArray, row: int, column: int, threshold: float) -> Region:
+    """The region that is ``inside`` of the window starting at row and column: its outer line and all within it."""
+    height, width = inside.shape
+    top, left = max(row - 1, 0), max(column - 1, 0)  # one pixel more: the line runs between pixels
+    around = lesion_map[top : row + height + 1, left : column + width + 1]
     own = np.zeros(around.shape, dtype=np.bool_)
-    own[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
+    own[row - top : row - top + height, column - left : column - left + width] = inside
     values = np.where(
         own, around, np.minimum(around, threshold * 0.998)
     )  # neighbours are pushed below the line

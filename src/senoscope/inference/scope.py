@@ -7,12 +7,14 @@ unlike every training image. *Quality* only adds a note beside the answer.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from senoscope.imaging.burnt_in import text_mask
 from senoscope.imaging.raw import RawImage, colour_fraction
 from senoscope.schema import FloatArray
 
@@ -33,7 +35,6 @@ COLOUR_WITHHELD = 0.02
 COLOUR_NOTED = 0.0005
 SATURATED = 0.05
 LOW_RESOLUTION = 160
-TEXT_NOTED = 0.001
 
 _SIDE = 128
 _BLOCK = 8
@@ -127,25 +128,28 @@ def fit_scope(images: Iterable[FloatArray], quantile: float = 0.995, margin: flo
     )
 
 
-def out_of_scope(raw: RawImage, gray: FloatArray, model: ScopeModel | None) -> tuple[str, ...]:
-    """Why scores must be withheld; empty if they need not be."""
-    reasons = []
+def judge(
+    raw: RawImage, gray: FloatArray, model: ScopeModel | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Why scores must be withheld (empty if they need not be), and what may have made the answer worse."""
+    colour = _colour(raw)
+    return _out_of_scope(raw, gray, colour, model), _quality(raw, gray, colour)
+
+
+def _out_of_scope(
+    raw: RawImage, gray: FloatArray, colour: float, model: ScopeModel | None
+) -> tuple[str, ...]:
     if raw.modality not in (None, "US"):
-        reasons.append(f"the file says its modality is {raw.modality}, not ultrasound (US)")
-    colour = colour_fraction(raw)
+        return (f"the file says its modality is {raw.modality}, not ultrasound (US)",)
     if colour >= COLOUR_WITHHELD:
-        reasons.append(
-            f"{colour:.0%} of the image is coloured: Doppler, elastography or an overlay, not B-mode"
-        )
-    if model is not None and not reasons and model.distance(gray) > model.threshold:
-        reasons.append("the image does not look like the B-mode breast ultrasound the model was trained on")
-    return tuple(reasons)
+        return (f"{colour:.0%} of the image is coloured: Doppler, elastography or an overlay, not B-mode",)
+    if model is not None and model.distance(gray) > model.threshold:
+        return ("the image does not look like the B-mode breast ultrasound the model was trained on",)
+    return ()
 
 
-def quality_notes(raw: RawImage, gray: FloatArray) -> tuple[str, ...]:
-    """What may have made the answer worse, for a person to weigh."""
+def _quality(raw: RawImage, gray: FloatArray, colour: float) -> tuple[str, ...]:
     notes = list(raw.notes)
-    colour = colour_fraction(raw)
     if COLOUR_NOTED <= colour < COLOUR_WITHHELD:
         notes.append(f"coloured marks on {colour:.1%} of the image")
     if min(gray.shape) < LOW_RESOLUTION:
@@ -154,6 +158,17 @@ def quality_notes(raw: RawImage, gray: FloatArray) -> tuple[str, ...]:
     if saturated > SATURATED:
         notes.append(f"{saturated:.0%} of the image is saturated")
     return tuple(notes)
+
+
+def _colour(raw: RawImage) -> float:
+    """Share of coloured pixels, counted on every second row and column: a quarter of the work, the same share."""
+    return colour_fraction(replace(raw, pixels=raw.pixels[::2, ::2]))
+
+
+def text_note(gray: FloatArray) -> tuple[str, ...]:
+    """A note if text is burnt into the image. It takes longer than the network: batches add it, ``judge`` does not."""
+    share = float(text_mask(gray).mean())
+    return (f"burnt-in text on {share:.1%} of the image",) if share > 0 else ()
 
 
 def uncertainty(probabilities: FloatArray) -> float:
