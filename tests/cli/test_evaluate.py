@@ -117,3 +117,28 @@ def test_a_bundle_on_a_dataset(
     ]
     assert json.loads((out / "summary.json").read_text())["cases"]["test"] == 3
     assert "data:image/jpeg" in (out / "report.html").read_text()
+
+
+def test_a_run_is_predicted_first_and_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def predict_run(run: Path, *, data: str | None, root: Path | None, progress: bool) -> Path:
+        asked.append(data)
+        return make_table(run / (f"predictions-{data}.parquet" if data else "predictions.parquet"), 0)
+
+    monkeypatch.setattr("senoscope.evaluation.evaluate.predict_run", predict_run)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    assert run_quietly(folder) == run_quietly(folder) == 0
+    assert asked == [None]
+    root = tmp_path / "mine"
+    (root / "benign").mkdir(parents=True)
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(root / "benign" / "a.png")
+    assert run_quietly(folder, "--data", "folder", "--root", str(root)) == 0
+    assert asked == [None, "folder"]
+    assert (folder / "predictions-folder-evaluation" / "report.html").is_file()
+
+
+def run_quietly(folder: Path, *words: str) -> int:
+    return run(str(folder), "--json", *words)

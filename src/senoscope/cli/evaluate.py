@@ -42,9 +42,14 @@ def command(
 
     from senoscope.evaluation.evaluate import evaluate
 
-    with _Bar(hidden=as_json) as bar:
+    with _Bar() as bar:
         result = evaluate(
-            *targets, data=data, root=root, out=out, allow_in_sample=allow_in_sample, progress=bar.update
+            *targets,
+            data=data,
+            root=root,
+            out=out,
+            allow_in_sample=allow_in_sample,
+            progress=None if as_json else bar.update,
         )
     if as_json:
         typer.echo(json.dumps(result.summary, indent=2, ensure_ascii=False))
@@ -57,31 +62,16 @@ def command(
 
 
 class _Bar:
-    """A progress bar on stderr: a spinner until the number of cases is known."""
+    """A progress bar on stderr that appears with the first case predicted."""
 
-    def __init__(self, *, hidden: bool) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import Progress
 
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=Console(stderr=True), disable=hidden, transient=True)
-        self._task = self._progress.add_task("measuring", total=None)
+        self._progress = Progress(console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task("Predicting")
 
     def __enter__(self) -> _Bar:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,7 +79,8 @@ class _Bar:
 
     def update(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` cases are predicted."""
-        self._progress.update(self._task, description="predicting", completed=done, total=total)
+        self._progress.start()
+        self._progress.update(self._task, completed=done, total=total)
 
 
 def _print(result: Evaluation) -> None:
