@@ -70,3 +70,17 @@ def test_verify_without_a_copy_says_what_to_download(
     code, _, err = run(capsys, "verify", "busi")
     assert code == 1
     assert "download it from https://scholar.cu.edu.eg" in err
+
+
+def test_audit_writes_its_table_and_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    root = fake.make("busi", tmp_path / "copy", 6)
+    twin = root / "benign" / "benign (2).png"
+    twin.write_bytes((root / "benign" / "benign (1).png").read_bytes())
+    out = tmp_path / "audit"
+    code, printed, _ = run(capsys, "audit", "busi", "--root", str(root), "--out", str(out), "--json")
+    result = json.loads(printed)
+    assert code == 0
+    assert Path(result["page"]).is_relative_to(out)
+    assert Path(result["page"]).is_file()
+    twins = [issue["ids"] for issue in result["issues"] if issue["check"] == "duplicates"]
+    assert twins == [["busi:benign (1)", "busi:benign (2)"]]

@@ -95,13 +95,12 @@ def audit(
     """Look for duplicates, label conflicts, patient crossings, burnt-in text and odd masks."""
     from senoscope.data.audit import audit as run
 
-    result = run(name, root, out)
-    rows = [dict(row) for row in result.table()]
+    result = run(name, root, out, progress=not as_json)
     if as_json:
-        _print_json({"rows": rows, "page": str(result.page)})
+        _print_json(result.as_dict() | {"page": str(result.page)})
         return
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    _print_table(columns, [[row.get(column, "") for column in columns] for row in rows])
+    columns = ("check", "issues", "images", "meaning")
+    _print_table(columns, [[row[column] for column in columns] for row in result.table()])
     typer.echo(f"Page with pictures: {result.page}")
 
 
