@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,18 @@ from senoscope.errors import BundleError, UsageError
 from senoscope.evaluation.calibration import calibrate, fit_temperature
 from senoscope.evaluation.cases import case_row, from_rows
 from senoscope.evaluation.classification import MALIGNANT, one_against_rest
+from senoscope.evaluation.runs import sides_of
 from senoscope.evaluation.thresholds import choose_threshold
 from senoscope.imaging.preprocess import Preprocess
+from senoscope.imaging.read import read_sample
 from senoscope.inference.bundle import install_bundle
 from senoscope.inference.card import Calibration, Card, DataSource, Figure, save_card
 from senoscope.inference.runtimes import INPUT, OUTPUTS
 from senoscope.inference.scope import fit_scope
 from senoscope.models.interface import System
-from senoscope.schema import CLASSES, Record
+from senoscope.schema import CLASSES, FloatArray, Record
 from senoscope.training import runs
+from senoscope.training.data import phantoms_of
 from senoscope.training.predict import RawPrediction, load_run, predict
 from senoscope.training.recipe import Recipe
 
@@ -92,8 +95,6 @@ def export_run(
 
 
 def _records(run: Path, recipe: Recipe) -> dict[str, list[Record]]:
-    from senoscope.evaluation.runs import sides_of
-
     sides = sides_of(run)
     found: dict[str, list[Record]] = {"train": [], "valid": [], "test": []}
     for source in recipe.data:
@@ -222,7 +223,7 @@ def _card(
             prevalence={c: round(float((labels == i).mean()), 4) for i, c in enumerate(CLASSES)},
         ),
         operating_points={"malignant": points},
-        scope=fit_scope(_grays(sides["train"] + sides["valid"])),
+        scope=fit_scope(_grays(sides["train"] + sides["valid"], recipe)),
         data=tuple(_source(source.name, manifest, sides) for source in recipe.data) + _phantoms(recipe),
         results=_figures(results),
         files={file: sha256_file(folder / file) for file in (MODEL, WEIGHTS)},
@@ -236,10 +237,12 @@ def _card(
     )
 
 
-def _grays(records: Sequence[Record]) -> Any:
-    from senoscope.imaging.read import read_sample
-
-    return (read_sample(record).image for record in records)
+def _grays(records: Sequence[Record], recipe: Recipe) -> Iterator[FloatArray]:
+    """What the network was trained on, simulated images included."""
+    for record in records:
+        yield read_sample(record).image
+    for phantom in phantoms_of(recipe.phantoms, recipe.seed, recipe.preprocess.size):
+        yield phantom.image.astype(np.float32) / np.float32(255)
 
 
 def _source(name: str, manifest: dict[str, Any], sides: dict[str, list[Record]]) -> DataSource:

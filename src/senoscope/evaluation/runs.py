@@ -15,10 +15,10 @@ import numpy as np
 from rich.progress import track
 
 from senoscope import data as datasets
-from senoscope.data.splits import load_split
 from senoscope.errors import MissingExtraError, TableError
 from senoscope.evaluation.cases import Row, case_row, read_table, write_table
 from senoscope.evaluation.maskfiles import save_mask
+from senoscope.evaluation.predict import kept_records
 from senoscope.evaluation.table import PredictionTable
 from senoscope.schema import CLASSES, Record
 
@@ -50,7 +50,7 @@ def predict_run(
     if data is None:
         test = [r for r in known if sides.get(r.id) == "test"]
     else:
-        kept = _kept(data, root)
+        kept = kept_records(data, root)
         test = [r for r in kept if sides.get(r.id) in (None, "test")]
         if len(test) < len(kept):
             stamps.append(
@@ -85,13 +85,6 @@ def sides_of(run: Path) -> dict[str, str]:
     """Each case's side (train, valid or test) in a run, by id."""
     with (run / "cases.csv").open(encoding="utf-8", newline="") as stream:
         return {row["id"]: row["side"] for row in csv.DictReader(stream)}
-
-
-def _kept(data: str, root: Path | None) -> list[Record]:
-    """A dataset's images without those its frozen split dropped."""
-    records = datasets.load(data, root)
-    name = datasets.info(data).text("split")
-    return [r for r in records if load_split(name).fold_of(r.id) is not None] if name else records
 
 
 def _metadata(

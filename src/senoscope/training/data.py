@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from senoscope import data as datasets
-from senoscope.data.phantoms import simulate
+from senoscope.data.phantoms import Phantom, simulate
 from senoscope.data.splits import Split, load_split, make_split, require_no_leaks
 from senoscope.errors import DatasetError
 from senoscope.imaging.preprocess import Preprocess
@@ -23,7 +23,7 @@ UNKNOWN = -1
 """Label of an image whose class is not known."""
 
 _PHANTOM_SEEDS = 10_000_000
-"""Training phantoms start here; tests and demonstrations use seeds below."""
+"""Training phantoms start here, far from the small seeds and the 63-bit ones that demonstrations and tests use."""
 
 
 @dataclass
@@ -145,6 +145,11 @@ def _cases(
     for record in records:
         sample = read_sample(record)
         yield sample.image, sample.mask, sample.label
-    for index in range(phantoms):
-        phantom = simulate(_PHANTOM_SEEDS * (seed + 1) + index, None, size)
+    for phantom in phantoms_of(phantoms, seed, size):
         yield phantom.image.astype(np.float32) / np.float32(255), phantom.mask, phantom.label
+
+
+def phantoms_of(count: int, seed: int, size: int) -> Iterator[Phantom]:
+    """The simulated images that a recipe with this seed trains on."""
+    for index in range(count):
+        yield simulate(_PHANTOM_SEEDS * (seed + 1) + index, None, size)
