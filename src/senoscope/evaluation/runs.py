@@ -20,7 +20,7 @@ from senoscope.evaluation.cases import Row, case_row, read_table, write_table
 from senoscope.evaluation.maskfiles import save_mask
 from senoscope.evaluation.predict import kept_records
 from senoscope.evaluation.table import PredictionTable
-from senoscope.schema import CLASSES, Record
+from senoscope.schema import CLASSES
 
 MASK_THRESHOLD = 0.5
 
