@@ -37,7 +37,7 @@ def render(rows: Iterable[SplitRow]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(["" if cell is None else _guarded(str(cell)) for cell in astuple(row)] for row in rows)
+    writer.writerows(["" if cell is None else guarded(str(cell)) for cell in astuple(row)] for row in rows)
     return stream.getvalue()
 
 
@@ -142,7 +142,8 @@ def _row(named: dict[str, str]) -> SplitRow:
     )
 
 
-def _guarded(cell: str) -> str:
+def guarded(cell: str) -> str:
+    """The cell as text that no spreadsheet runs: a quote before =, +, -, @ and the like."""
     return f"'{cell}" if cell.startswith(_RISKY) else cell
 
 

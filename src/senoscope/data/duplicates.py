@@ -41,7 +41,7 @@ class Rules:
     hamming: int = 10
     correlation: float = 0.85
     crops: bool = True
-    crop_hamming: int = 10
+    crop_hamming: int = 12
     crop_correlation: float = 0.6
 
 

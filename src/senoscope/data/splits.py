@@ -8,17 +8,18 @@ is the one column that the hash leaves out.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from senoscope._files import write_text
 from senoscope.data._folds import assign, components
 from senoscope.data._split_file import COLUMNS, SplitRow, parse, render
 from senoscope.errors import LeakageError, TableError, UsageError
-from senoscope.schema import Record
+from senoscope.schema import CLASSES, Record
 
 __all__ = [
     "COLUMNS",
@@ -90,6 +91,30 @@ class Split:
         self._require(fold)
         return tuple(row.id for row in self.rows if row.fold is not None and row.fold != fold)
 
+    def summary(self) -> dict[str, Any]:
+        """Counts per fold and class, and sizes of the groups, ready for JSON."""
+        labels = sorted({row.label or "no label" for row in self.rows}, key=_class_order)
+        sizes = Counter(row.group for row in self.rows if row.group)
+        by_fold = {fold: [row for row in self.rows if row.fold == fold] for fold in self.folds}
+        return {
+            "name": self.name,
+            "hash": self.hash,
+            "labels": labels,
+            "folds": [
+                {
+                    "fold": fold,
+                    "images": len(rows),
+                    "counts": {
+                        label: sum((row.label or "no label") == label for row in rows) for label in labels
+                    },
+                    "groups": len({row.group for row in rows if row.group}),
+                }
+                for fold, rows in by_fold.items()
+            ],
+            "group_sizes": {str(size): count for size, count in sorted(Counter(sizes.values()).items())},
+            "dropped": sum(row.decision == "drop" for row in self.rows),
+        }
+
     def _require(self, fold: int) -> None:
         if fold not in self.folds:
             raise UsageError(f"split {self.name} has no fold {fold}", expected=f"one of {list(self.folds)}")
@@ -102,6 +127,14 @@ class Leak:
     kind: str  # "patient" | "group" | "image"
     name: str
     sides: Mapping[str, tuple[str, ...]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The leak, ready for JSON."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "sides": {side: list(ids) for side, ids in self.sides.items()},
+        }
 
     def __str__(self) -> str:
         shown = "; ".join(f"{side}: {_some(ids, 3)}" for side, ids in self.sides.items())
@@ -260,3 +293,7 @@ def _all_ids(leak: Leak) -> list[str]:
 def _some(items: Sequence[str], count: int) -> str:
     rest = len(items) - count
     return ", ".join(items[:count]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _class_order(label: str) -> tuple[int, str]:
+    return (CLASSES.index(label) if label in CLASSES else len(CLASSES), label)
