@@ -23,7 +23,7 @@ from senoscope.errors import BundleError, UsageError
 from senoscope.evaluation.calibration import calibrate, fit_temperature
 from senoscope.evaluation.cases import case_row, from_rows
 from senoscope.evaluation.classification import MALIGNANT, one_against_rest
-from senoscope.evaluation.runs import sides_of
+from senoscope.evaluation.runs import MASK_THRESHOLD, MIN_AREA, MIN_SHARE, sides_of
 from senoscope.evaluation.thresholds import choose_threshold
 from senoscope.imaging.preprocess import Preprocess
 from senoscope.imaging.read import read_sample
@@ -223,6 +223,9 @@ def _card(
             prevalence={c: round(float((labels == i).mean()), 4) for i, c in enumerate(CLASSES)},
         ),
         operating_points={"malignant": points},
+        mask_threshold=MASK_THRESHOLD,
+        min_area=MIN_AREA,
+        min_share=MIN_SHARE,
         scope=fit_scope(_grays(sides["train"] + sides["valid"], recipe)),
         data=tuple(_source(source.name, manifest, sides) for source in recipe.data) + _phantoms(recipe),
         results=_figures(results),

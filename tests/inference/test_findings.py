@@ -97,3 +97,11 @@ def test_a_lesion_cut_by_the_images_edge_is_closed_along_it() -> None:
 
 def test_nothing_found_is_an_empty_list() -> None:
     assert find_regions(np.zeros((50, 50), np.float32), 0.5, 0.001) == []
+
+
+def test_a_light_part_beside_a_heavy_one_is_no_finding() -> None:
+    lesion_map = np.zeros((100, 100), np.float32)
+    lesion_map[20:40, 20:40] = 0.9  # weight 400 × 0.4 = 160
+    lesion_map[60:70, 60:70] = 0.7  # weight 100 × 0.2 = 20, an eighth
+    assert [region.area for region in find_regions(lesion_map, 0.5, 0.001, min_share=0.12)] == [400, 100]
+    assert [region.area for region in find_regions(lesion_map, 0.5, 0.001, min_share=0.13)] == [400]

@@ -115,7 +115,7 @@ def _predict(analyzer: Analyzer, record: Record, masks: Path | None) -> tuple[Ro
     card = analyzer.bundle.card
     sample = read_sample(record)
     prediction = analyzer.predict(sample.image)
-    regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area)
+    regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area, card.min_share)
     mask = lesion_mask(regions, (sample.image.shape[0], sample.image.shape[1]))
     if masks is not None:
         save_mask(masks, record.dataset, record.id, mask)

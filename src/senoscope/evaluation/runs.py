@@ -20,9 +20,13 @@ from senoscope.evaluation.cases import Row, case_row, read_table, write_table
 from senoscope.evaluation.maskfiles import save_mask
 from senoscope.evaluation.predict import kept_records
 from senoscope.evaluation.table import PredictionTable
+from senoscope.inference.findings import find_regions, lesion_mask
 from senoscope.schema import CLASSES
 
-MASK_THRESHOLD = 0.5
+MASK_THRESHOLD, MIN_AREA, MIN_SHARE = 0.5, 0.0006, 0.25
+"""What counts as a lesion in a run's maps and in the bundles made of runs, see ``inference.findings.find_regions``.
+
+``MIN_SHARE`` was chosen on validation cases (docs/explanation/transfer.md)."""
 
 
 def predict_run(
@@ -72,7 +76,8 @@ def predict_run(
         disable=not progress,
         transient=True,
     ):
-        mask = lesion_map >= MASK_THRESHOLD
+        regions = find_regions(lesion_map, MASK_THRESHOLD, MIN_AREA, MIN_SHARE)
+        mask = lesion_mask(regions, (lesion_map.shape[0], lesion_map.shape[1]))
         fold = folds.get(record.dataset, max(folds.values()))
         rows.append(case_row(record, sample.mask, mask, logits, CLASSES, fold, side))
         if masks and side == "test":

@@ -101,7 +101,7 @@ class Analyzer:
             )
             return Analysis(report, gray)
         card = self.bundle.card
-        regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area)
+        regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area, card.min_share)
         notes = self._notes(prediction, regions)
         if prediction.label == "normal":
             regions = []

@@ -60,10 +60,11 @@ class Card(_Part):
     """What a bundle says of itself.
 
     ``operating_points`` holds named thresholds on a class's calibrated probability, frozen on validation data
-    (``{"malignant": {"threshold_sens90": 0.21, ...}}``). A pixel belongs to a lesion from ``mask_threshold`` up, and
-    a lesion has at least ``min_area`` of the image's pixels. From ``uncertainty_limit`` (normalised entropy) on, the
-    model is said not to know. ``files`` maps each file of the bundle to its SHA-256. ``results`` are figures measured
-    on data the measured networks never saw, grouped by protocol.
+    (``{"malignant": {"threshold_sens90": 0.21, ...}}``). A pixel belongs to a lesion from ``mask_threshold`` up; a lesion
+    has at least ``min_area`` of the image's pixels and ``min_share`` of the weight (summed probability above the
+    threshold) of the heaviest lesion beside it. From ``uncertainty_limit`` (normalised entropy) on, the model is said
+    not to know. ``files`` maps each file of the bundle to its SHA-256. ``results`` are figures measured on data the
+    measured networks never saw, grouped by protocol.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
@@ -74,6 +75,7 @@ class Card(_Part):
     operating_points: dict[str, dict[str, float]] = Field(default_factory=dict)
     mask_threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: float = Field(default=0.0006, ge=0, lt=1)
+    min_share: float = Field(default=0.0, ge=0, le=1)
     uncertainty_limit: float = Field(default=0.9, gt=0, le=1)
     scope: ScopeModel | None = None
     data: tuple[DataSource, ...] = ()

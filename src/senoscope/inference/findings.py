@@ -43,10 +43,13 @@ class Region:
         return whole
 
 
-def find_regions(lesion_map: FloatArray, threshold: float, min_area: float) -> list[Region]:
+def find_regions(
+    lesion_map: FloatArray, threshold: float, min_area: float, min_share: float = 0.0
+) -> list[Region]:
     """Parts of ``lesion_map`` (H×W, 0..1) at or above ``threshold``, largest first, holes filled.
 
-    Parts below ``min_area`` (share of the image's pixels) are left out. As in ``imaging.masks``, pixels that
+    Parts below ``min_area`` (share of the image's pixels) are left out, and so are those whose weight, the sum of
+    probability above the threshold, is below ``min_share`` of the heaviest's. As in ``imaging.masks``, pixels that
     touch only at a corner are apart.
     """
     above = lesion_map >= threshold
@@ -65,6 +68,9 @@ def find_regions(lesion_map: FloatArray, threshold: float, min_area: float) -> l
         )
         if region.area >= smallest:
             regions.append(region)
+    weights = [region.area * (region.confidence - threshold) for region in regions]
+    heavy = min_share * max(weights, default=0.0)
+    regions = [region for region, weight in zip(regions, weights, strict=True) if weight >= heavy]
     regions.sort(key=lambda region: region.area, reverse=True)
     return regions[:MAX_FINDINGS]
 
