@@ -46,7 +46,9 @@ def test_a_batch_is_a_function_of_its_seed() -> None:
     assert first[0].max() <= 1
 
 
-@pytest.mark.parametrize("name", ["gamma", "contrast", "brightness", "gain", "speckle", "blur", "overlay"])
+@pytest.mark.parametrize(
+    "name", ["gamma", "contrast", "brightness", "gain", "speckle", "blur", "shadow", "overlay"]
+)
 def test_appearance_leaves_masks_alone(name: str) -> None:
     images, masks = torch.rand(6, 1, 64, 64) * 0.6 + 0.2, _disks(6, 64)
     still = GEOMETRY.model_copy(

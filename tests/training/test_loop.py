@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from senoscope.errors import UsageError, WeightsError
 from senoscope.training import runs
@@ -99,6 +99,18 @@ def test_row_54_a_damaged_state_is_refused(finished: Path, small: dict[str, Any]
     state.write_bytes(state.read_bytes()[:5000])
     with pytest.raises(WeightsError, match="cannot be read"):
         train(make_recipe({**small, "epochs": 2}), copy, resume=True, progress=False)
+
+
+def test_training_goes_on_from_given_weights(finished: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    weights = finished / runs.WEIGHTS
+    content = {**small, "epochs": 1, "lr": 1e-9, "ema": 0.0, "init_weights": str(weights)}
+    out = train(make_recipe(content), tmp_path / "on", progress=False)
+    before, after = load_file(weights), load_file(out / runs.WEIGHTS)
+    assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in before if k.endswith("weight"))
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"fc": torch.zeros(1)}, foreign)
+    with pytest.raises(WeightsError, match="do not fit"):
+        train(make_recipe({**content, "init_weights": str(foreign)}), tmp_path / "no", progress=False)
 
 
 def test_two_processes_do_not_share_a_run(tmp_path: Path, small: dict[str, Any]) -> None:

@@ -20,6 +20,9 @@ Encoder = Annotated[
     Path | None,
     typer.Option(help="Pretrained encoder (safetensors, timm's mobilenetv2_100). Needs no network."),
 ]
+Init = Annotated[
+    Path | None, typer.Option(help="Start from the weights.safetensors of a run or bundle (fine-tuning).")
+]
 Pretrained = Annotated[
     bool, typer.Option("--pretrained", help="Fetch the pretrained encoder from timm's hub.")
 ]
@@ -42,6 +45,7 @@ def command(
     fold: Fold = None,
     resume: Resume = False,
     encoder_weights: Encoder = None,
+    init_weights: Init = None,
     pretrained: Pretrained = False,
     epochs: Epochs = None,
     threads: Threads = None,
@@ -65,6 +69,7 @@ def command(
         )
     given = {
         "encoder_weights": encoder_weights,
+        "init_weights": init_weights,
         "pretrained": pretrained or None,
         "epochs": epochs,
         "threads": threads,

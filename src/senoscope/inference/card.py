@@ -60,8 +60,8 @@ class Card(_Part):
     """What a bundle says of itself.
 
     ``operating_points`` holds named thresholds on a class's calibrated probability, frozen on validation data
-    (``{"malignant": {"threshold_sens90": 0.21, ...}}``). A pixel belongs to a lesion from ``mask_threshold`` up; a lesion
-    has at least ``min_area`` of the image's pixels and ``min_share`` of the weight (summed probability above the
+    (``{"malignant": {"threshold_sens90": 0.21, ...}}``). A pixel belongs to a lesion from ``mask_threshold`` up; a
+    lesion has at least ``min_area`` of the image's pixels and ``min_share`` of the weight (summed probability above the
     threshold) of the heaviest lesion beside it. From ``uncertainty_limit`` (normalised entropy) on, the model is said
     not to know. ``files`` maps each file of the bundle to its SHA-256. ``results`` are figures measured on data the
     measured networks never saw, grouped by protocol.

@@ -84,9 +84,24 @@ def _appearance(images: Tensor, spec: Augment, rng: Rng) -> Tensor:
     shift = column(rng.uniform(-spec.brightness, spec.brightness, count))
     lit = (images > 0.01).float()  # the border around the picture stays black
     images = ((images - 0.35) * contrast + 0.35 + shift) * lit
+    images = _shadow(images, spec, rng)
     images = _speckle(images, spec, rng)
     images = _blur(images, spec, rng)
     return _overlay(images, spec, rng)
+
+
+def _shadow(images: Tensor, spec: Augment, rng: Rng) -> Tensor:
+    """Darken a soft-edged band from a random depth downwards; a band has no outline and is no finding."""
+    size = images.shape[-1]
+    across, down = torch.arange(size).view(1, -1), torch.arange(size).view(-1, 1)
+    for index in np.flatnonzero(rng.random(len(images)) < spec.shadow):
+        centre, half = rng.uniform(0, size), rng.uniform(0.05, 0.3) * size
+        top, soft = rng.uniform(-0.2, 0.7) * size, rng.uniform(0.02, 0.08) * size
+        band = torch.sigmoid((half - (across - centre).abs()) / soft) * torch.sigmoid(
+            (down - top) / (2 * soft)
+        )
+        images[index, 0] *= 1 - float(rng.uniform(0.4, 0.95)) * band
+    return images
 
 
 def _speckle(images: Tensor, spec: Augment, rng: Rng) -> Tensor:

@@ -33,7 +33,7 @@ from senoscope.models import create_model
 from senoscope.schema import CLASSES
 from senoscope.training import runs
 from senoscope.training.augment import augment
-from senoscope.training.checkpoint import State, load_state, save_state
+from senoscope.training.checkpoint import State, load_state, load_weights, read_tensors, save_state
 from senoscope.training.data import Arrays, Parts, collect, prepare
 from senoscope.training.losses import class_loss, class_weights, mask_loss
 from senoscope.training.recipe import Recipe
@@ -126,6 +126,12 @@ def _start(recipe: Recipe, fabric: Fabric, arrays: Arrays) -> Trainer:
         encoder_weights=recipe.encoder_weights,
         pretrained=recipe.pretrained,
     )
+    if recipe.init_weights:
+        state, _ = read_tensors(recipe.init_weights)
+        floats = {
+            k: v.float() if v.is_floating_point() else v for k, v in state.items()
+        }  # bundles hold 16 bits
+        load_weights(model, floats, recipe.init_weights)
     model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_groups(model, recipe), lr=recipe.lr, weight_decay=recipe.weight_decay)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}

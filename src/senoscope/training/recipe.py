@@ -50,6 +50,9 @@ class Augment(_Part):
     gain: float = Field(default=0.35, ge=0, lt=1, description="largest change of gain from top to bottom")
     speckle: float = Field(default=0.4, ge=0, le=1)
     blur: float = Field(default=0.3, ge=0, le=1)
+    shadow: float = Field(
+        default=0.0, ge=0, le=1, description="dark bands below a random depth, as bad contact casts"
+    )
     overlay: float = Field(default=0.4, ge=0, le=1, description="burnt-in text and calipers")
 
 
@@ -84,6 +87,9 @@ class Recipe(_Part):
     threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores if not given")
     seed: int = Field(default=0, ge=0)
     encoder_weights: Path | None = None
+    init_weights: Path | None = Field(
+        default=None, description="weights.safetensors of a run or bundle of the same system to start from"
+    )
     mirror: bool = Field(
         default=True,
         description="the trained network answers with the mean over an image and its mirror image",
