@@ -78,8 +78,10 @@ def test_a_run_holds_what_is_promised(finished: Path) -> None:
     assert (
         manifest["versions"]["torch"] == torch.__version__.partition("+")[0] or manifest["versions"]["torch"]
     )
-    losses = [json.loads(line)["loss"] for line in (finished / runs.METRICS).read_text().splitlines()]
-    assert losses[1] < losses[0]
+    rows = [json.loads(line) for line in (finished / runs.METRICS).read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert all(row["loss"] == pytest.approx(row["class_loss"] + row["mask_loss"], rel=1e-5) for row in rows)
+    assert all(0 <= row["dice"] <= 1 and 0 <= row["auc"] <= 1 for row in rows)
 
 
 def test_a_folder_with_a_run_is_not_overwritten(finished: Path, small: dict[str, Any]) -> None:
