@@ -16,7 +16,7 @@ from senoscope.inference.analyzer import Analyzer
 from senoscope.reports.pictures import heat_picture
 
 IMAGES = Path(__file__).resolve().parent / "images"
-CASES = {"normal": 3, "benign": 21, "malignant": 12}
+CASES = {"benign": 12, "malignant": 12}
 SIDE = 340
 
 
@@ -38,7 +38,7 @@ def overview(analyzer: Analyzer) -> Image.Image:
             heat_picture(seen.gray, prediction.heatmap).resize((SIDE, SIDE), Image.Resampling.BICUBIC),
         ]
         verdict = f"{prediction.label}, malignant {prediction.probability('malignant'):.0%}"
-        captions += [f"simulated, {label}", f"found: {verdict}", "evidence for malignant"]
+        captions += [f"simulated, {label}", f"found: {verdict}", "evidence: benign blue, malignant red"]
     return montage(panels, captions, columns=3)
 
 
