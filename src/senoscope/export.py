@@ -23,7 +23,7 @@ from senoscope.errors import BundleError, UsageError
 from senoscope.evaluation.calibration import calibrate, fit_temperature
 from senoscope.evaluation.cases import case_row, from_rows
 from senoscope.evaluation.classification import MALIGNANT, one_against_rest
-from senoscope.evaluation.runs import MASK_THRESHOLD, MIN_AREA, MIN_SHARE, sides_of
+from senoscope.evaluation.runs import MASK_THRESHOLD, MIN_AREA, MIN_SHARE, pool, sides_of
 from senoscope.evaluation.thresholds import choose_threshold
 from senoscope.imaging.preprocess import Preprocess
 from senoscope.imaging.read import read_sample
@@ -62,13 +62,20 @@ LIMITS = (
 
 
 def export_run(
-    run: Path, out: Path, *, name: str | None = None, results: Path | None = None, progress: bool = True
+    run: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    results: Path | None = None,
+    calibrate_on: Sequence[Path] = (),
+    progress: bool = True,
 ) -> Path:
     """Make a bundle of a finished run in the folder ``out`` and return it.
 
-    Weights are rounded to 16 bits and computed with in 32; temperature and operating points are fitted on the run's
-    validation cases; ``results`` is a JSON file of measured figures for the card. The ONNX network must agree
-    with the rounded network within ``PARITY`` or ``BundleError`` is raised, and nothing is written.
+    Weights are rounded to 16 bits and computed with in 32. Temperature and operating points are fitted on the run's
+    validation cases, or on ``calibrate_on``: the folds' prediction tables of the same recipe, for a run that trained
+    on everything. ``results`` is a JSON file of measured figures for the card. The ONNX network must agree with the
+    rounded network within ``PARITY`` or ``BundleError`` is raised, and nothing is written.
     """
     recipe, model = load_run(run)
     if recipe.system != "senoscope-us":
@@ -87,7 +94,8 @@ def export_run(
         checked = predict(model, recipe.preprocess, sides["valid"])
         predictions = list(track(checked, "Calibrating", total=len(sides["valid"]), disable=not progress))
         check_parity(folder / MODEL, model, recipe.preprocess, predictions[:16])
-        save_card(_card(name or recipe.name, run, recipe, sides, predictions, folder, results), folder)
+        fitted = _fit(calibrate_on, predictions, run)
+        save_card(_card(name or recipe.name, run, recipe, sides, fitted, folder, results), folder)
         if out.exists():
             raise UsageError(f"{out} exists", fix="name another --out, or remove it first")
         install_bundle(folder, out)
@@ -190,19 +198,18 @@ def check_parity(
     return worst
 
 
-def _card(
-    name: str,
-    run: Path,
-    recipe: Recipe,
-    sides: dict[str, list[Record]],
-    predictions: list[RawPrediction],
-    folder: Path,
-    results: Path | None,
-) -> Card:
-    manifest = json.loads((run / runs.MANIFEST).read_text(encoding="utf-8"))
-    table = from_rows(
-        [case_row(p.sample.record, None, None, p.logits, CLASSES, 0, "valid") for p in predictions]
-    )
+def _fit(
+    tables: Sequence[Path], predictions: Sequence[RawPrediction], run: Path
+) -> tuple[Calibration, dict[str, float]]:
+    """Temperature and operating points, out-of-fold where tables are given, else on the run's validation cases."""
+    if tables:
+        pooled = pool(tables)
+        table = pooled.where(pooled.test)
+        method, digest = "temperature scaling on out-of-fold predictions", table.metadata.get("split_hash")
+    else:
+        table = from_rows([case_row(p.sample.record, None, None, p.logits, CLASSES) for p in predictions])
+        method = "temperature scaling on the run's validation cases"
+        digest = json.loads((run / runs.MANIFEST).read_text(encoding="utf-8"))["data_hash"]
     temperature = fit_temperature(table.logits, table.label)
     task = one_against_rest(table, MALIGNANT, calibrate(table.logits, temperature))
     points = {
@@ -210,19 +217,30 @@ def _card(
         for key, (kind, level) in _OPERATING_POINTS.items()
     }
     labels = table.label[table.label >= 0]
+    shares = {name: round(float((labels == code).mean()), 4) for code, name in enumerate(CLASSES)}
+    calibration = Calibration(
+        temperature=temperature, n=len(labels), split_hash=digest, method=method, prevalence=shares
+    )
+    return calibration, points
+
+
+def _card(
+    name: str,
+    run: Path,
+    recipe: Recipe,
+    sides: dict[str, list[Record]],
+    fitted: tuple[Calibration, dict[str, float]],
+    folder: Path,
+    results: Path | None,
+) -> Card:
+    manifest = json.loads((run / runs.MANIFEST).read_text(encoding="utf-8"))
     return Card(
         name=name,
         version=__version__,
         classes=CLASSES,
         preprocess=recipe.preprocess,
-        calibration=Calibration(
-            temperature=temperature,
-            n=len(labels),
-            split_hash=manifest["data_hash"],
-            method="temperature scaling on the run's validation cases",
-            prevalence={c: round(float((labels == i).mean()), 4) for i, c in enumerate(CLASSES)},
-        ),
-        operating_points={"malignant": points},
+        calibration=fitted[0],
+        operating_points={"malignant": fitted[1]},
         mask_threshold=MASK_THRESHOLD,
         min_area=MIN_AREA,
         min_share=MIN_SHARE,
