@@ -16,6 +16,7 @@ from senoscope.imaging.read import read_image
 from senoscope.inference import scope
 from senoscope.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from senoscope.inference.findings import Region, find_regions, lesion_mask, make_finding
+from senoscope.inference.region import cut_out, embed_mask, marked_window, put_back
 from senoscope.inference.runtimes import OnnxNetwork, RawOutputs
 from senoscope.inference.scores import finding_logits, softmax
 from senoscope.schema import BoolArray, FloatArray, Prediction, Report
@@ -76,6 +77,17 @@ class Analyzer:
         start = time.perf_counter()
         raw = image if isinstance(image, RawImage) else read_image(Path(image))
         source = raw.source if isinstance(image, RawImage) else str(image)
+        window = marked_window(raw)
+        if window is None:
+            return self._examine(raw, source, start)
+        inside = self._examine(cut_out(raw, window), source, start)
+        gray = to_gray(raw)
+        report = put_back(inside.report, window, (gray.shape[1], gray.shape[0]))
+        return Analysis(
+            report, gray, None if inside.mask is None else embed_mask(inside.mask, window, gray.shape)
+        )
+
+    def _examine(self, raw: RawImage, source: str, start: float) -> Analysis:
         gray = to_gray(raw)
         size = (gray.shape[1], gray.shape[0])
         reason = analysable(gray)

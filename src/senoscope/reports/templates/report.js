@@ -44,6 +44,7 @@
   const table = document.getElementById("summary");
   const heads = [...table.querySelectorAll("th")];
   function sort(head) {
+    if (head.classList.contains("ai") && root.classList.contains("ai-off")) return; // the order would tell
     const column = heads.indexOf(head);
     const number = head.dataset.sort === "number";
     const falling = head.getAttribute("aria-sort") !== (number ? "descending" : "ascending") ? number : !number;
