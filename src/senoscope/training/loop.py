@@ -7,10 +7,11 @@ was in and, on a CPU with the same number of threads, ends with the same bits as
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,11 @@ def train(
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads or threads)
     try:
-        with torch.random.fork_rng(), runs.locked(out):
-            runs.open_run(out, recipe, parts, resume=resume)
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng())
+            if os.environ.get("LOCAL_RANK", "0") == "0":  # the others were started by this one
+                stack.enter_context(runs.locked(out))
+                runs.open_run(out, recipe, parts, resume=resume)
             _train(recipe, parts, out, progress)
     finally:
         torch.set_num_threads(threads)
