@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -25,7 +24,8 @@ SEED_STEP = 7919
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One exam: what was simulated, what was found, and how well outlines agree (Dice; ``None`` without a lesion)."""
+    """One exam: what was simulated, what was found, and how well outlines agree (Dice; ``None`` without a lesion or
+    an answer)."""
 
     name: str
     truth: str
@@ -81,14 +81,13 @@ def dice(first: BoolArray, second: BoolArray) -> float | None:
 def _row(name: str, phantom: Phantom, analysis: Analysis) -> Row:
     report = analysis.report
     answered = report.prediction if report.status == "analysed" else None
-    found = analysis.mask if analysis.mask is not None else np.zeros_like(phantom.mask)
     return Row(
         name=name,
         truth=phantom.label,
         found=answered.label if answered else report.status,
         malignancy=answered.probability("malignant") if answered else None,
         findings=len(report.findings),
-        dice=dice(phantom.mask, found),
+        dice=None if analysis.mask is None else dice(phantom.mask, analysis.mask),
     )
 
 
