@@ -73,7 +73,7 @@ def text_lines(gray: FloatArray) -> list[tuple[int, int, int, int]]:
         return []
     stroke = max(7, round(_STROKE * max(gray.shape)) | 1)
     relief = gray - ndimage.grey_opening(gray, size=(stroke, stroke))
-    return sorted({box for ink in _INKS for box in _lines(gray, relief, ink)})
+    return _merged([box for ink in _INKS for box in _lines(gray, relief, ink)])
 
 
 def _lines(gray: FloatArray, relief: FloatArray, ink: _Ink) -> list[tuple[int, int, int, int]]:
@@ -93,6 +93,19 @@ def _lines(gray: FloatArray, relief: FloatArray, ink: _Ink) -> list[tuple[int, i
         if np.median(member.width / member.height) <= 1.25:
             boxes.append(_grown(member, everything, ink, gray.shape))
     return boxes
+
+
+def _merged(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """Overlapping boxes united, since bright text may be found as dim text too; from top to bottom."""
+    apart: list[tuple[int, int, int, int]] = []
+    for box in boxes:
+        top, bottom, left, right = box
+        for other in [o for o in apart if o[0] < bottom and top < o[1] and o[2] < right and left < o[3]]:
+            apart.remove(other)
+            top, bottom = min(top, other[0]), max(bottom, other[1])
+            left, right = min(left, other[2]), max(right, other[3])
+        apart.append((top, bottom, left, right))
+    return sorted(apart)
 
 
 def _glyphs(gray: FloatArray, ink: BoolArray) -> _Glyphs:
