@@ -49,7 +49,7 @@ def thumbnail(gray: FloatArray, side: int = 64) -> FloatArray:
     """The image squeezed to ``side``², centred and of length 1: the product of two is their correlation."""
     small = resize(gray, side, side).ravel()
     small = small - small.mean()
-    return (small / max(float(np.linalg.norm(small)), 1e-6)).astype(np.float32)
+    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-6), dtype=np.float32)
 
 
 def spectrum(
@@ -60,7 +60,7 @@ def spectrum(
     down, across = _cosines(height, tuple(rows)), _cosines(width, tuple(columns))
     values = (down @ gray @ across.T).reshape(len(rows), 8, len(columns), 8).transpose(0, 2, 1, 3)
     flat = values.reshape(-1, 64)
-    return flat[0] if rows is WHOLE and columns is WHOLE else flat
+    return np.asarray(flat[0] if rows is WHOLE and columns is WHOLE else flat, dtype=np.float32)
 
 
 def mirror(spectra: FloatArray) -> FloatArray:
@@ -76,7 +76,7 @@ def signs(spectra: FloatArray) -> FloatArray:
 
 def distance(first: FloatArray, second: FloatArray) -> NDArray[np.float32]:
     """Hamming distances in bits between two sets of hashes (N×64, M×64 → N×M)."""
-    return (64 - first @ second.T) / 2
+    return np.asarray((64 - first @ second.T) / 2, dtype=np.float32)
 
 
 def phash(gray: FloatArray) -> int:

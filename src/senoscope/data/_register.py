@@ -77,13 +77,13 @@ class Registrar:
 
     def _stretch(self, place: Placement) -> float:
         inner, outer = self._small[place.inner].shape, self._small[place.outer].shape
-        return (place.height * outer[0] / inner[0]) / (place.width * outer[1] / inner[1])
+        return float((place.height * outer[0] / inner[0]) / (place.width * outer[1] / inner[1]))
 
     def _inner_size(self, place: Placement, side: int) -> float:
         """Longer side in px of the inner image where the outer's is ``side``; both axes scaled alike."""
         inner, outer = self._small[place.inner].shape, self._small[place.outer].shape
         area = place.height * outer[0] * place.width * outer[1] / (inner[0] * inner[1])
-        return sqrt(area) * max(inner) * side / max(outer)
+        return float(sqrt(area) * max(inner) * side / max(outer))
 
     def _slide(self, place: Placement, side: int, step: float, reach: int | None) -> tuple[float, Placement]:
         """The best correlation with the inner image scaled by ``step``, and where it lies then.

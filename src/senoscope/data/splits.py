@@ -198,9 +198,9 @@ def check_leaks(split: Split, records: Iterable[Record] = ()) -> list[Leak]:
     known = {(leak.kind, frozenset(_all_ids(leak))) for leak in leaks}
     joined: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        row = split.row(record.id)
-        if row is not None and row.fold is not None:
-            joined[f"fold {row.fold}"].append(replace(record, id=row.id))
+        own = split.row(record.id)
+        if own is not None and own.fold is not None:
+            joined[f"fold {own.fold}"].append(replace(record, id=own.id))
     more = find_leaks(joined, LINKS)
     return leaks + [leak for leak in more if (leak.kind, frozenset(_all_ids(leak))) not in known]
 
