@@ -26,6 +26,15 @@ def test_parameters_are_those_of_the_catalog_and_at_most_three_million(model: to
     assert count <= 3_000_000
 
 
+def test_multiply_accumulates_are_those_of_the_catalog(model: torch.nn.Module) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    facts = models.info("senoscope-us").facts
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, 1, facts["native_size"], facts["native_size"]))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(facts["gmacs"], rel=0.01)
+
+
 @pytest.mark.parametrize(("batch", "size"), [(1, 64), (2, 96)])
 def test_shapes_and_the_class_is_its_activation_map(model: torch.nn.Module, batch: int, size: int) -> None:
     outputs: Outputs = model(torch.rand(batch, 1, size, size))

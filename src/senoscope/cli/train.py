@@ -83,11 +83,13 @@ def command(
         chosen, name = hold_out(chosen, fold), f"{name}-fold{fold}"
 
     from senoscope.training.loop import train
+    from senoscope.training.runs import is_leader
 
     folder = train(
         chosen, out or Path("runs") / name, resume=resume, allow_leaks=allow_leaks, progress=not as_json
     )
-    _report(folder, as_json)
+    if is_leader():
+        _report(folder, as_json)
 
 
 def _print_recipes(recipes: dict[str, Path]) -> None:

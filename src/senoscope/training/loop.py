@@ -7,7 +7,6 @@ was in and, on a CPU with the same number of threads, ends with the same bits as
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -88,7 +87,7 @@ def train(
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng())
-            if os.environ.get("LOCAL_RANK", "0") == "0":  # the others were started by this one
+            if runs.is_leader():
                 stack.enter_context(runs.locked(out))
                 runs.open_run(out, recipe, parts, resume=resume)
             _train(recipe, parts, out, progress)

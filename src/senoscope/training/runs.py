@@ -30,6 +30,11 @@ CURVES, STATE, WEIGHTS = "curves.png", "state.safetensors", "weights.safetensors
 _PACKAGES = ("torch", "timm", "lightning-fabric", "numpy", "pillow", "scipy", "scikit-learn")
 
 
+def is_leader() -> bool:
+    """Whether this process leads: where several devices train, Fabric starts the others with a rank of their own."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run's folder for this process; raises ``UsageError`` if another process trains in it."""
