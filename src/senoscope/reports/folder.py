@@ -23,7 +23,7 @@ from senoscope.inference.bundle import DEFAULT_BUNDLE, Bundle
 from senoscope.reports.html import open_html
 from senoscope.reports.json import open_json, report_item
 from senoscope.reports.names import Names
-from senoscope.reports.pictures import heat_picture
+from senoscope.reports.pictures import heat_picture, thinned
 
 REPORT, FINDINGS = "report.html", "findings.json"
 PICTURES = ("masks", "overlays", "heatmaps")
@@ -122,7 +122,9 @@ def write_pictures(analysis: Analysis, out: Path, name: str) -> dict[str, str]:
         return {}
     pictures = {
         "masks": mask_image(mask),
-        "overlays": overlay(gray, report.findings),
+        "overlays": overlay(
+            gray, [replace(finding, contour=thinned(finding.contour)) for finding in report.findings]
+        ),
         "heatmaps": heat_picture(gray, report.prediction.heatmap),
     }
     written = {}
