@@ -152,3 +152,11 @@ def test_with_mirror_it_answers_with_the_mean_of_both_views(model: torch.nn.Modu
     torch.testing.assert_close(mean.mask_logits, (seen.mask_logits + mirrored.mask_logits.flip(3)) / 2)
     torch.testing.assert_close(mean.pool_weights.sum((2, 3)), torch.ones(1, 1))
     torch.testing.assert_close(double(image.flip(3)).class_logits, mean.class_logits)
+
+
+def test_shifted_classes_are_shifted_by_just_that() -> None:
+    model = models.create_model("senoscope-us").eval()
+    image, offset = torch.rand(2, 1, 64, 64), torch.tensor([0.5, 0.0, -1.0])
+    before = model(image).class_logits
+    model.shift_classes(offset)
+    torch.testing.assert_close(model(image).class_logits, before + offset)

@@ -84,6 +84,18 @@ def test_a_run_holds_what_is_promised(finished: Path) -> None:
     assert all(0 <= row["dice"] <= 1 and 0 <= row["auc"] <= 1 for row in rows)
 
 
+def test_class_weights_are_undone_in_the_weights_that_are_kept(tmp_path: Path, small: dict[str, Any]) -> None:
+    from senoscope.training.data import collect, prepare
+    from senoscope.training.losses import class_weights
+
+    recipe = make_recipe({**small, "epochs": 1, "balance": 1.0, "phantoms": 3})
+    out = train(recipe, tmp_path / "run", progress=False)
+    kept, state = load_file(out / runs.WEIGHTS), load_file(out / runs.STATE)
+    labels = prepare(collect(recipe).train, recipe.preprocess, phantoms=3).labels
+    found = state["best.evidence.2.bias"] - kept["evidence.2.bias"]
+    torch.testing.assert_close(found, class_weights(labels, 3, 1.0).log())
+
+
 def test_a_folder_with_a_run_is_not_overwritten(finished: Path, small: dict[str, Any]) -> None:
     recipe = make_recipe({**small, "epochs": 2})
     with pytest.raises(UsageError, match="--resume"):

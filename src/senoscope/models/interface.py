@@ -34,3 +34,7 @@ class System(nn.Module, ABC):
     @abstractmethod
     def forward(self, image: Tensor, mask: Tensor | None = None, clinical: Tensor | None = None) -> Outputs:
         """Map a batch of images to ``Outputs``."""
+
+    @abstractmethod
+    def shift_classes(self, offset: Tensor) -> None:
+        """Add ``offset`` (C) to the class logits for good, in the weights."""

@@ -118,7 +118,19 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool) -> None:
             _finish_epoch(trainer, row, out)
             advance(0, f"epoch {trainer.epoch} · score {row['score']:.3f} · best {trainer.best_score:.3f}")
     if fabric.is_global_zero:
-        runs.close_run(out, trainer.best, trainer.history)
+        runs.close_run(out, unweighted(trainer), trainer.history)
+
+
+def unweighted(trainer: Trainer) -> State:
+    """The chosen weights, with what the class weights did to the logits undone.
+
+    Cross-entropy with weights w learns p(c|x)·w_c up to a factor; subtracting log w_c gives back probabilities for
+    the classes' natural shares (Elkan 2001, theorem 2).
+    """
+    module = trainer.model.module
+    module.load_state_dict(trainer.best)
+    module.shift_classes(-trainer.weights.log())
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
 
 
 def _start(recipe: Recipe, fabric: Fabric, arrays: Arrays) -> Trainer:

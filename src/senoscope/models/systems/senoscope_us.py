@@ -81,6 +81,13 @@ class SenoscopeUS(System):
             return self._look(image)
         return _mean(self._look(image), self._look(image.flip(3)))
 
+    @torch.no_grad()
+    def shift_classes(self, offset: Tensor) -> None:
+        """Add ``offset`` (C) to the evidence everywhere, and so, as shares sum to 1, to the class logits."""
+        bias = self.evidence[2].bias
+        assert isinstance(bias, Tensor)  # noqa: S101 - for the type checker
+        bias += offset.to(bias)
+
     def _look(self, image: Tensor) -> Outputs:
         f2, f4, f8, f16, f32 = self.encoder(image)
         neck = self.neck(f32)
