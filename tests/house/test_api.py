@@ -16,18 +16,27 @@ import senoscope
 PAGES = ("docs/reference/api.md", "docs/reference/cli.md", "docs/reference/recipe.md")
 
 
+@pytest.fixture(scope="module")
+def maker(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("docs/make_reference.py")
+
+
+@pytest.fixture(scope="module")
+def wanted(maker: ModuleType) -> dict[Path, str]:
+    return maker.pages()
+
+
 @pytest.mark.parametrize("name", ["tests/house/api.txt", *PAGES])
-def test_generated_page_is_current(name: str, root: Path, script: Callable[[str], ModuleType]) -> None:
-    wanted = script("docs/make_reference.py").pages()[root / name]
-    kept = (root / name).read_text(encoding="utf-8")
+def test_generated_page_is_current(name: str, root: Path, wanted: dict[Path, str]) -> None:
+    kept, made = (root / name).read_text(encoding="utf-8"), wanted[root / name]
     change = list(
-        difflib.unified_diff(kept.splitlines(), wanted.splitlines(), name, "the code", lineterm="", n=0)
+        difflib.unified_diff(kept.splitlines(), made.splitlines(), name, "the code", lineterm="", n=0)
     )
     assert change == [], "if the change is meant: make docs\n" + "\n".join(change[:40])
 
 
-def test_snapshot_reads_signatures_as_written(script: Callable[[str], ModuleType]) -> None:
-    text = script("docs/make_reference.py").api_snapshot()
+def test_snapshot_reads_signatures_as_written(maker: ModuleType) -> None:
+    text = maker.api_snapshot()
     assert "\nsenoscope.schema\n" in f"\n{text}"
     assert "  class Box(NamedTuple)\n    x: float\n" in text
     assert "    scaled(self, sx: float, sy: float) -> Box\n" in text
