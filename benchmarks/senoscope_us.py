@@ -4,8 +4,7 @@
 
 Stages, each resumable and each leaving its files in ``--runs``:
 
-- ``busi`` and ``bus-bra``: one hospital alone, from ImageNet weights; ``busi`` is tested on BUS-BRA as it is;
-- ``bus-bra-outward``: BUS-BRA alone, carried on for wider views; tested on BUSI's lesions;
+- ``busi`` and ``bus-bra``: one hospital alone, from ImageNet weights; each is tested on the other as it is;
 - ``busi-foldK`` (K = 1-5) from ``bus-bra``, ``bus-bra-foldK`` (K = 1-4) from ``busi``: what the network learnt first
   comes from the other hospital, so no tested image was ever seen;
 - ``joint``: both hospitals without fold 1 of either; ``all``: carried on with everything, the network that ships, with
@@ -61,7 +60,6 @@ def train_all(runs: Path, encoder: Path | None) -> None:
         ("bus-bra", None, "bus-bra", start),
         *((name, int(name[-1]), "busi-folds", after("bus-bra")) for name in BUSI_RUNS),
         *((name, int(name[-1]), "bus-bra-folds", after("busi")) for name in BUS_BRA_RUNS),
-        ("bus-bra-outward", None, "bus-bra-outward", after("bus-bra")),
         ("joint", 1, "senoscope-us", start),
         ("all", None, "senoscope-us-finish", after("joint")),
     ]
@@ -99,8 +97,7 @@ def measure(runs: Path) -> dict[str, Any]:
         "busi": pool([predicted(runs, name) for name in BUSI_RUNS]),
         "bus-bra": pool([predicted(runs, name) for name in BUS_BRA_RUNS]),
         "busi-to-bus-bra": predicted(runs, "busi", "bus-bra"),
-        "bus-bra-to-busi-first": predicted(runs, "bus-bra", "busi"),
-        "bus-bra-to-busi": predicted(runs, "bus-bra-outward", "busi"),
+        "bus-bra-to-busi": predicted(runs, "bus-bra", "busi"),
         "joint-fold1": predicted(runs, "joint"),
     }
     for name, table in tables.items():
@@ -141,7 +138,7 @@ def speeds() -> dict[str, Leaf]:
 def about(runs: Path) -> dict[str, Any]:
     """How the figures were made: recipes, lengths, cases, machine."""
     told = {}
-    for name in ("busi", "bus-bra", *BUSI_RUNS, *BUS_BRA_RUNS, "bus-bra-outward", "joint", "all"):
+    for name in ("busi", "bus-bra", *BUSI_RUNS, *BUS_BRA_RUNS, "joint", "all"):
         manifest = json.loads((runs / name / "manifest.json").read_text(encoding="utf-8"))
         epochs = sum(1 for _ in (runs / name / "metrics.jsonl").open(encoding="utf-8"))
         told[name] = {key: manifest[key] for key in ("cases", "splits", "seed", "commit", "versions")} | {

@@ -31,7 +31,7 @@ from senoscope.inference.bundle import install_bundle
 from senoscope.inference.card import Calibration, Card, DataSource, Figure, save_card
 from senoscope.inference.runtimes import INPUT, OUTPUTS
 from senoscope.inference.scope import fit_scope
-from senoscope.models.interface import System
+from senoscope.models.interface import Outputs, System
 from senoscope.schema import CLASSES, FloatArray, Record
 from senoscope.training import runs
 from senoscope.training.data import phantoms_of
@@ -40,7 +40,7 @@ from senoscope.training.recipe import Recipe
 
 MODEL, WEIGHTS = "model.onnx", "weights.safetensors"
 PARITY = 1e-4
-"""Largest difference allowed between the exported network and the one it came from, in logits."""
+"""Largest difference allowed between the exported network and the one it came from, in probabilities."""
 
 _OPERATING_POINTS = {
     "threshold_sens90": ("sensitivity", 0.90),
@@ -179,7 +179,10 @@ def _store_half(graph: Any) -> None:
 def check_parity(
     path: Path, model: System, preprocess: Preprocess, predictions: Sequence[RawPrediction]
 ) -> float:
-    """Largest difference between the ONNX file and the network over all outputs; ``BundleError`` above ``PARITY``."""
+    """Largest difference between the ONNX file and the network: class and lesion probabilities, shares of the evidence.
+
+    Raises ``BundleError`` above ``PARITY``.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
@@ -187,8 +190,9 @@ def check_parity(
     for sample, _, _ in predictions:
         image = preprocess.apply(sample.image)[0][None, None]
         expected = model(torch.from_numpy(image))
-        for name, found in zip(OUTPUTS, session.run(OUTPUTS, {INPUT: image}), strict=True):
-            worst = max(worst, float(np.abs(found - getattr(expected, name).numpy()).max()))
+        found = Outputs(*(torch.from_numpy(value) for value in session.run(OUTPUTS, {INPUT: image})))
+        pairs = zip(_answers(found), _answers(expected), strict=True)
+        worst = max(worst, *(float((one - other).abs().max()) for one, other in pairs))
     if not worst <= PARITY:
         raise BundleError(
             f"the exported network differs by {worst:.2g} from the trained one",
@@ -196,6 +200,14 @@ def check_parity(
             fix="report this with the versions of torch and onnxruntime",
         )
     return worst
+
+
+def _answers(outputs: Outputs) -> tuple[torch.Tensor, ...]:
+    """What a user sees of the outputs: probabilities of classes and pixels, each location's part of the decision."""
+    logits, mask, class_map, weights = outputs[:4]
+    if logits is None or mask is None or class_map is None or weights is None:
+        raise BundleError("the network lacks an output", expected=", ".join(OUTPUTS))
+    return logits.softmax(1), mask.sigmoid(), class_map * weights
 
 
 def _fit(
