@@ -77,6 +77,8 @@ def export_run(
     on everything. ``results`` is a JSON file of measured figures for the card. The ONNX network must agree with the
     rounded network within ``PARITY`` or ``BundleError`` is raised, and nothing is written.
     """
+    if out.exists():
+        raise UsageError(f"{out} exists", fix="name another --out, or remove it first")
     recipe, model = load_run(run)
     if recipe.system != "senoscope-us":
         raise UsageError(
@@ -96,8 +98,6 @@ def export_run(
         check_parity(folder / MODEL, model, recipe.preprocess, predictions[:16])
         fitted = _fit(calibrate_on, predictions, run)
         save_card(_card(name or recipe.name, run, recipe, sides, fitted, folder, results), folder)
-        if out.exists():
-            raise UsageError(f"{out} exists", fix="name another --out, or remove it first")
         install_bundle(folder, out)
     return out
 
