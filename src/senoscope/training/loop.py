@@ -241,7 +241,8 @@ def _batches(recipe: Recipe, trainer: Trainer, arrays: Arrays, steps: int) -> It
             torch.from_numpy(arrays.labels[chosen]),
         )
 
-    with ThreadPoolExecutor(1) as pool:
+    # One thread for the next batch: more would fight the training for the same cores.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         upcoming = pool.submit(make, 0)
         for step in range(steps):
             batch = upcoming.result()
