@@ -40,6 +40,7 @@ docs: .venv/.full
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_datasets.py
 	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_model_card.py
 	$(BIN)/python docs/make_pictures.py
 
 bench: .venv/.full

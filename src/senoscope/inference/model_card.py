@@ -60,6 +60,9 @@ def render(card: Card) -> str:
         "",
         "## Measured on images the measured networks never saw",
         "",
+        "The measured networks are siblings of the shipped one, trained without the tested images; the shipped one has",
+        "seen all of them and is itself measured on simulated images only.",
+        "",
         "| protocol | figure | value | 95 % interval | n |",
         "|---|---|---|---|---|",
     ]
