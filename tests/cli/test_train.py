@@ -51,7 +51,7 @@ def test_recipe_to_run_to_bundle_to_findings(
     assert "Best of 1 epochs" in capsys.readouterr().out
     assert run("export", str(out), "--out", str(bundle), "--name", "mine") == 0
     assert "mine 0.1.0" in capsys.readouterr().out
-    assert run("export", str(tmp_path), "--json") == 2
+    assert run("export", str(tmp_path / "nothing"), "--json") == 2
     assert "is not a run" in capsys.readouterr().err
     image = next((recipe.parent / "data" / "images").iterdir())
     assert run("analyze", str(image), "--bundle", str(bundle), "--out", str(found)) == 0
