@@ -71,8 +71,8 @@ def train(
 ) -> Path:
     """Train a recipe into the run folder ``out`` and return it.
 
-    ``weights.safetensors`` are the averaged weights of the epoch with the best validation score; the test fold is
-    never looked at. Raises ``UsageError`` if ``out`` holds another run, ``ConfigError``, ``DatasetError``,
+    ``weights.safetensors`` are the averaged weights of the epoch with the best validation score (or of the last, if
+    the recipe says so); the test fold is never looked at. Raises ``UsageError`` if ``out`` holds another run, ``ConfigError``, ``DatasetError``,
     ``LeakageError`` or ``WeightsError`` for what the recipe names.
     """
     parts = collect(recipe, allow_leaks=allow_leaks)
@@ -115,7 +115,7 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool) -> None:
         while trainer.epoch < recipe.epochs and trainer.epoch - trainer.best_epoch < recipe.patience:
             row = _epoch(recipe, trainer, arrays, steps, advance)
             row |= validate(trainer.model, trainer.average, valid, recipe.batch)
-            _finish_epoch(trainer, row, out)
+            _finish_epoch(recipe, trainer, row, out)
             advance(0, f"epoch {trainer.epoch} · score {row['score']:.3f} · best {trainer.best_score:.3f}")
     if fabric.is_global_zero:
         runs.close_run(out, unweighted(trainer), trainer.history)
@@ -261,10 +261,10 @@ def update_average(average: State, model: nn.Module, decay: float) -> None:
         average[key].copy_(current[key])
 
 
-def _finish_epoch(trainer: Trainer, row: dict[str, float], out: Path) -> None:
+def _finish_epoch(recipe: Recipe, trainer: Trainer, row: dict[str, float], out: Path) -> None:
     trainer.epoch += 1
     trainer.history.append(row)
-    if row["score"] > trainer.best_score:
+    if recipe.keep == "last" or row["score"] > trainer.best_score:
         trainer.best_score, trainer.best_epoch = row["score"], trainer.epoch
         trainer.best = {k: v.clone() for k, v in trainer.average.items()}
     if trainer.fabric.is_global_zero:

@@ -82,6 +82,11 @@ class Recipe(_Part):
     patience: int = Field(
         default=10, ge=1, description="epochs without a better validation score before stopping"
     )
+    keep: Literal["best", "last"] = Field(
+        default="best",
+        description="which epoch's averaged weights to keep: the best on validation, or the last, which a small "
+        "validation part cannot choose by luck (no early stop then)",
+    )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     devices: int = Field(default=1, ge=1)
     threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores if not given")
