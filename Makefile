@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs bench constraints clean help
+.PHONY: demo test test-systems lint docs bench constraints clean help
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -17,6 +17,7 @@ SPEEDS := cli_help phantoms analyze_speed train_speed
 help:
 	@echo 'make demo         light install, a few simulated exams, demo/report.html'
 	@echo 'make test         complete install; lint, types, import rules, tests'
+	@echo 'make test-systems  every system of the literature at full size (hours on a CPU)'
 	@echo 'make lint         ruff, mypy and the import rules only'
 	@echo 'make docs         write the generated pages, tables and pictures again'
 	@echo 'make bench        measure speeds again (docs/results/)'
@@ -29,6 +30,9 @@ demo: .venv/.light
 test: lint
 	$(SINGLE) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+test-systems: .venv/.full
+	SENOSCOPE_FULL_WALK=1 $(BIN)/python -m pytest tests/models/test_every_system.py
+
 lint: .venv/.full
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -39,6 +43,8 @@ docs: .venv/.full
 	$(BIN)/python docs/make_datasets.py
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_datasets.py
+	$(BIN)/python docs/make_systems.py
+	$(BIN)/python docs/make_mammography.py
 	$(BIN)/python docs/make_results.py
 	$(BIN)/python docs/make_model_card.py
 	$(BIN)/python docs/make_pictures.py

@@ -4,9 +4,10 @@
 
 Stages, each resumable and each leaving its files in ``--runs``:
 
-- ``busi`` and ``bus-bra``: one hospital alone, from ImageNet weights; each is tested on the other as it is;
-- ``busi-foldK`` (K = 1-5) from ``bus-bra``, ``bus-bra-foldK`` (K = 1-4) from ``busi``: what the network learnt first
-  comes from the other hospital, so no tested image was ever seen;
+- ``busi`` and ``bus-bra``: one hospital alone, from ImageNet weights; BUS-BRA goes on to ``bus-bra-outward`` and
+  ``bus-bra-wide``. ``busi`` and ``bus-bra-wide`` are tested on the other hospital as it is;
+- ``busi-foldK`` (K = 1-5) from ``bus-bra``, ``bus-bra-foldK`` (K = 1-4) from ``busi``: what the network learnt
+  first comes from the other hospital, so no tested image was ever seen;
 - ``joint``: both hospitals without fold 1 of either; ``all``: carried on with everything, the network that ships, with
   the temperature and thresholds of the folds' out-of-fold predictions.
 
@@ -58,6 +59,8 @@ def train_all(runs: Path, encoder: Path | None) -> None:
     jobs: list[tuple[str, int | None, str, dict[str, Any]]] = [
         ("busi", None, "busi", start),
         ("bus-bra", None, "bus-bra", start),
+        ("bus-bra-outward", None, "bus-bra-outward", after("bus-bra")),
+        ("bus-bra-wide", None, "bus-bra-wide", after("bus-bra-outward")),
         *((name, int(name[-1]), "busi-folds", after("bus-bra")) for name in BUSI_RUNS),
         *((name, int(name[-1]), "bus-bra-folds", after("busi")) for name in BUS_BRA_RUNS),
         ("joint", 1, "senoscope-us", start),
@@ -97,7 +100,7 @@ def measure(runs: Path) -> dict[str, Any]:
         "busi": pool([predicted(runs, name) for name in BUSI_RUNS]),
         "bus-bra": pool([predicted(runs, name) for name in BUS_BRA_RUNS]),
         "busi-to-bus-bra": predicted(runs, "busi", "bus-bra"),
-        "bus-bra-to-busi": predicted(runs, "bus-bra", "busi"),
+        "bus-bra-to-busi": predicted(runs, "bus-bra-wide", "busi"),
         "joint-fold1": predicted(runs, "joint"),
     }
     for name, table in tables.items():
@@ -138,7 +141,16 @@ def speeds() -> dict[str, Leaf]:
 def about(runs: Path) -> dict[str, Any]:
     """How the figures were made: recipes, lengths, cases, machine."""
     told = {}
-    for name in ("busi", "bus-bra", *BUSI_RUNS, *BUS_BRA_RUNS, "joint", "all"):
+    for name in (
+        "busi",
+        "bus-bra",
+        "bus-bra-outward",
+        "bus-bra-wide",
+        *BUSI_RUNS,
+        *BUS_BRA_RUNS,
+        "joint",
+        "all",
+    ):
         manifest = json.loads((runs / name / "manifest.json").read_text(encoding="utf-8"))
         epochs = sum(1 for _ in (runs / name / "metrics.jsonl").open(encoding="utf-8"))
         told[name] = {key: manifest[key] for key in ("cases", "splits", "seed", "commit", "versions")} | {

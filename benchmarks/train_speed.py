@@ -24,6 +24,7 @@ from torch.nn import functional
 from senoscope._files import write_text
 from senoscope.models import create_model
 from senoscope.models.blocks.encoder import StridedDepthwise
+from senoscope.training.batches import Batches
 from senoscope.training.data import prepare
 from senoscope.training.loop import _epoch, _start
 from senoscope.training.recipe import find_recipe, read_recipe
@@ -79,7 +80,8 @@ def loops() -> Iterator[tuple[str, Callable[[], Any]]]:
     recipe = read_recipe(find_recipe("senoscope-us"))
     arrays = prepare([], recipe.preprocess, phantoms=IMAGES)
     trainer = _start(recipe, Fabric(devices=1, precision=recipe.precision), arrays)
-    yield "ours", lambda: _epoch(recipe, trainer, arrays, len(arrays) // recipe.batch, lambda _: None)
+    batches = Batches(recipe, arrays)
+    yield "ours", lambda: _epoch(recipe, trainer, batches, lambda _: None)
     size = recipe.train_size
     images = functional.interpolate(
         torch.from_numpy(arrays.images).float().div(255).unsqueeze(1), size=(size, size)

@@ -273,7 +273,7 @@ def _words(annotation: Any) -> str:
 def _key_default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    default = field.default
+    default = field.get_default(call_default_factory=True)
     if default is None or isinstance(default, BaseModel):
         return "" if default is None else "see below"
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"  # as YAML writes it

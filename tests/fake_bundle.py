@@ -2,7 +2,8 @@
 
 It has the inputs and outputs of every Senoscope network, so that what surrounds the network can be tested by hand.
 With ``d`` the share of dark and ``e`` that of very dark pixels in a cell of the 8×8 grid, the evidence per cell is
-normal ``2 - 6 d``, benign ``4 d - 6 e``, malignant ``9 e - 1``; the cells' shares are a softmax of ``5 d``.
+normal ``2 - 6 d``, benign ``4 d - 6 e``, malignant ``9 e - 1``; the cells' shares are a softmax of ``5 d``. Its box is
+drawn round everything dark. ``KINDS`` are the same network with fewer outputs.
 """
 
 from __future__ import annotations
@@ -23,10 +24,23 @@ from senoscope.schema import CLASSES
 
 SIZE, CELLS = 128, 8
 DARK, VERY_DARK = 0.25, 0.1
+EVERYTHING = ("class_logits", "mask_logits", "class_map", "pool_weights")
+KINDS = {
+    "classifier": ("class_logits", "class_map", "pool_weights"),
+    "plain classifier": ("class_logits",),
+    "two heads": ("class_logits", "mask_logits"),
+    "segmenter": ("mask_logits", "contour_logits"),
+    "detector": ("boxes",),
+    "scoring detector": ("class_logits", "boxes"),
+}
 
 
 def build_network(
-    size: int = SIZE, classes: int = 3, bias: float = 2.0, honest: bool = True
+    size: int = SIZE,
+    classes: int = 3,
+    bias: float = 2.0,
+    honest: bool = True,
+    gives: tuple[str, ...] = EVERYTHING,
 ) -> onnx.ModelProto:
     """The graph above. ``bias`` is the normal class's; ``honest=False`` breaks the sum that scores rely on."""
     evidence = np.zeros((classes, 2, 1, 1), np.float32)
@@ -44,7 +58,13 @@ def build_network(
         "flat": np.array([0, 1, -1], np.int64),
         "extra": np.float32(0 if honest else 1),
         "grid": np.array([1, 1, CELLS, CELLS], np.int64),
+        "half": np.float32(0.5),
+        "pixel": np.array([0, 0, 1, 1], np.float32),
+        "side": np.float32(size),
+        "one": np.array([1, 1], np.int64),
     }
+    for axis in (2, 3):
+        numbers[f"other_than_{axis}"] = np.array([5 - axis], np.int64)
     block = size // CELLS
     node = helper.make_node
     nodes = [
@@ -67,17 +87,42 @@ def build_network(
         node("ReduceSum", ["weighted", "axes"], ["summed"], keepdims=0),
         node("Add", ["summed", "extra"], ["class_logits"]),
     ]
+    boxes = [node("Identity", ["mask_logits"], ["contour_logits"])]
+    for axis in (2, 3):  # first and last row, or column, with something dark in it
+        boxes += [
+            node("ReduceMax", ["is_dark", f"other_than_{axis}"], [f"line_{axis}"], keepdims=1),
+            node("Greater", [f"line_{axis}", "half"], [f"filled_{axis}"]),
+            node("Cast", [f"filled_{axis}"], [f"ones_{axis}"], to=TensorProto.FLOAT),
+        ]
+        for end, last in (("first", 0), ("last", 1)):
+            found = f"{end}_{axis}"
+            boxes += [
+                node("ArgMax", [f"ones_{axis}"], [f"{found}_at"], axis=axis, select_last_index=last),
+                node("Cast", [f"{found}_at"], [f"{found}_float"], to=TensorProto.FLOAT),
+                node("Reshape", [f"{found}_float", "one"], [found]),
+            ]
+    boxes += [
+        node("Concat", ["first_3", "first_2"], ["corner"], axis=1),
+        node("Concat", ["last_3", "last_2"], ["end"], axis=1),
+        node("Sub", ["end", "corner"], ["extent"]),
+        node("Concat", ["corner", "extent"], ["box_px"], axis=1),
+        node("Add", ["box_px", "pixel"], ["box_whole"]),
+        node("Div", ["box_whole", "side"], ["boxes"]),
+    ]
+    nodes[4:4] = boxes  # where what they need is there, and the class stays last
     shapes = {
         "class_logits": [1, classes],
         "mask_logits": [1, 1, size, size],
         "class_map": [1, classes, CELLS, CELLS],
         "pool_weights": [1, 1, CELLS, CELLS],
+        "boxes": [1, 4],
+        "contour_logits": [1, 1, size, size],
     }
     graph = helper.make_graph(
         nodes,
         "fake",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, size, size])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in gives],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -123,6 +168,15 @@ def write_bundle(folder: Path, model: onnx.ModelProto | bytes | None = None, **c
     card = Card.model_validate({**fields, "files": hashes(folder), **changes})
     save_card(card, folder)
     return folder
+
+
+def write_kind(folder: Path, kind: str, bias: float = 2.0, **changes: Any) -> Path:
+    """A bundle that gives only what one of ``KINDS`` gives, with a card that says so."""
+    gives = KINDS[kind]
+    fields: dict[str, Any] = {"name": kind.replace(" ", "-"), "system": "toy", "gives": gives}
+    if "class_logits" not in gives:
+        fields |= {"classes": (), "calibration": None, "operating_points": {}}
+    return write_bundle(folder, build_network(bias=bias, gives=gives), **{**fields, **changes})
 
 
 def rehash(folder: Path) -> None:

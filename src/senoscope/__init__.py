@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Analyzer": "senoscope.inference.analyzer",
     "analyze": "senoscope.inference.analyzer",
+    "create_model": "senoscope.models",
     "load_bundle": "senoscope.inference.bundle",
     "read_image": "senoscope.imaging",
     "simulate": "senoscope.data.phantoms",

@@ -2,7 +2,7 @@
 
 Each table of ``catalog.toml`` is one row: its key is the name, ``title`` says what it is in one line,
 ``entry`` is the ``module:name`` that makes it, and every other key is a fact about it (licence, citation,
-sizes, ...).
+sizes, ...). Where a room holds many files of one kind, each file has its rows in a TOML file of its own name.
 """
 
 from __future__ import annotations
@@ -42,21 +42,31 @@ class Row:
 
 
 def load(package: str) -> dict[str, Row]:
-    """Rows of ``catalog.toml`` beside a package such as ``"senoscope.data"``, in the file's order.
+    """Rows of ``catalog.toml`` in a package such as ``"senoscope.data"``, in the file's order.
 
-    The package itself is not imported. Raises ``ConfigError`` for a missing file, bad TOML or an incomplete
-    row.
+    A package with a row file beside each of its modules instead (``senoscope.models.systems``) gives the rows of all
+    of them, by file name. The package itself is not imported. Raises ``ConfigError`` where there is no catalog,
+    for bad TOML, an incomplete row or a name given twice.
     """
     parent, _, child = package.rpartition(".")
-    source = resources.files(parent or package)
-    source = source / child / "catalog.toml" if parent else source / "catalog.toml"
-    try:
-        tables = tomllib.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{package} has no catalog.toml", fix="reinstall senoscope") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{package}/catalog.toml is not valid TOML: {error}") from error
-    return {name: _row(package, name, table) for name, table in tables.items()}
+    folder = resources.files(parent or package)
+    folder = folder / child if parent else folder
+    whole = folder / "catalog.toml"
+    each = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda file: file.name)
+    files = [whole] if whole.is_file() else each
+    if not files:
+        raise ConfigError(f"{package} has no catalog.toml", fix="reinstall senoscope")
+    rows: dict[str, Row] = {}
+    for file in files:
+        try:
+            tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{package}/{file.name} is not valid TOML: {error}") from error
+        for name, table in tables.items():
+            if name in rows:
+                raise ConfigError(f"row '{name}' stands twice in {package}'s catalog")
+            rows[name] = _row(package, name, table)
+    return rows
 
 
 def _row(package: str, name: str, table: Any) -> Row:

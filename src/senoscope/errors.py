@@ -65,6 +65,10 @@ class ConfigError(SenoscopeError):
     """A recipe or configuration file has an unknown key or a value out of range."""
 
 
+class DivergedError(SenoscopeError):
+    """A training's loss is no longer a number."""
+
+
 class WeightsError(SenoscopeError):
     """Weights are unsafe, damaged, or belong to another model."""
 

@@ -80,47 +80,61 @@ class Finding:
     lesion is malignant; with one finding it equals the image's. ``area_mm2`` is ``None`` unless spacing is known.
     Descriptors are BI-RADS-aligned words (shape: oval, round, irregular; orientation: parallel, not parallel;
     margin: circumscribed, not circumscribed), computed from the contour, never a BI-RADS category.
+
+    ``None`` is what the model does not give: the ``score`` where it does not classify, or cannot divide the image's
+    class among several findings; area, ``confidence`` and descriptors where it draws a box and no outline (the
+    contour is then the box's rectangle).
     """
 
     contour: FloatArray
     box: Box
-    area_px: int
+    area_px: int | None
     area_mm2: float | None
-    score: float
-    confidence: float
-    shape: str
-    orientation: str
-    margin: str
+    score: float | None
+    confidence: float | None
+    shape: str | None
+    orientation: str | None
+    margin: str | None
     measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a model says of one image, in the original frame.
+    """What a model says of one image, in the original frame; ``None`` is what this model does not give.
 
     ``probabilities`` follows ``classes`` and sums to 1 (calibrated). ``lesion_map`` and ``heatmap`` are float32
     H×W in 0..1: the probability that a pixel belongs to a lesion, and the evidence for malignant over benign
     that the class came from. ``uncertainty`` is the normalised entropy of the class probabilities, 0..1.
-    When ``in_scope`` is false, ``reasons`` say why and scores are withheld by the reports.
+    ``boxes`` are a detector's, in pixels. When ``in_scope`` is false, ``reasons`` say why and scores are withheld
+    by the reports.
     """
 
     classes: tuple[str, ...]
-    probabilities: FloatArray
-    lesion_map: FloatArray
-    heatmap: FloatArray
-    uncertainty: float
+    probabilities: FloatArray | None
+    lesion_map: FloatArray | None
+    heatmap: FloatArray | None
+    uncertainty: float | None
     in_scope: bool = True
     reasons: tuple[str, ...] = ()
     quality: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] | None = None
 
     @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.classes[int(np.argmax(self.probabilities))]
+    def label(self) -> str | None:
+        """The most probable class; ``None`` from a model that does not classify."""
+        return None if self.probabilities is None else self.classes[int(np.argmax(self.probabilities))]
 
-    def probability(self, name: str) -> float:
-        """Probability of one class by name; raises ``ValueError`` for a name the model does not know."""
-        return float(self.probabilities[self.classes.index(name)])
+    @property
+    def locates(self) -> bool:
+        """Whether the model looks for lesions, by outline or box: only then does "no finding" mean anything."""
+        return self.lesion_map is not None or self.boxes is not None
+
+    def probability(self, name: str) -> float | None:
+        """Probability of one class by name; raises ``ValueError`` for a name the model does not know.
+
+        ``None`` from a model that does not classify.
+        """
+        return None if self.probabilities is None else float(self.probabilities[self.classes.index(name)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

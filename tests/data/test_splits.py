@@ -26,7 +26,7 @@ from senoscope.data.splits import (
 from senoscope.errors import LeakageError, TableError, UsageError
 from senoscope.schema import Record
 
-BUSI, BUS_BRA = "busi-grouped-5fold", "bus-bra-official"
+BUSI, BUS_BRA, MIAS = "busi-grouped-5fold", "bus-bra-official", "mini-mias-paired-5fold"
 
 
 def record(
@@ -58,6 +58,7 @@ def cohort(count: int = 100) -> list[Record]:
     [
         (BUSI, "2d58ae338e01b8d2df31f7ae44a9e66e253c0fe05f3ccf071cf503808f94270f", 780, 18),
         (BUS_BRA, "7a56c909da5fcace64729032413beb3db33a037ce30d4ca37d3fa6a0d0e3dbac", 1492, 2),
+        (MIAS, "e34ec82c8e3f1995a66338b86828df299e34dc2bf2741058e3e396ee2a51372b", 322, 0),
     ],
 )
 def test_frozen_splits_are_what_they_were(name: str, sha256: str, rows: int, dropped: int) -> None:
@@ -107,7 +108,19 @@ def test_bus_bra_keeps_the_owners_folds_but_one_patient_once() -> None:
     assert len(split.test(2)) == 385
 
 
-@pytest.mark.parametrize("name", ["busi", "bus-bra"])
+def test_mini_mias_keeps_both_breasts_of_a_woman_together() -> None:
+    split = load_split(MIAS)
+    folds = {int(row.id.removeprefix("mini-mias:mdb")): row.fold for row in split.rows}
+    assert sorted(folds) == list(range(1, 323))
+    assert all(folds[odd] == folds[odd + 1] for odd in range(1, 323, 2))
+    for fold in range(1, 6):
+        labels = Counter(split.row(id).label for id in split.test(fold))  # type: ignore[union-attr]
+        assert abs(labels["normal"] - 207 / 5) <= 2, fold
+        assert 12 <= labels["benign"] <= 13, fold
+        assert 10 <= labels["malignant"] <= 11, fold
+
+
+@pytest.mark.parametrize("name", ["busi", "bus-bra", "mini-mias"])
 def test_frozen_splits_know_every_image(name: str) -> None:
     if not data.is_found(name):
         pytest.skip(f"{name} is not in the shared data folder")

@@ -107,3 +107,22 @@ def test_bad_cases_are_listed_and_the_rest_is_done(
     assert "2 of 5 cases could not be analysed" in found.metadata["stamps"][0]
     with pytest.raises(TableError, match="none of 2 cases could be analysed: bad: "):
         predict_dataset(bundle, bad)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "segmenter", "detector"])
+def test_what_a_bundle_does_not_give_stays_empty_in_its_table(
+    fake: ModuleType, records: list[Record], tmp_path: Path, kind: str
+) -> None:
+    found = predict_dataset(load_bundle(fake.write_kind(tmp_path / "kind", kind)), records, masks=tmp_path)
+    table = from_rows(found.rows, found.metadata)
+    assert np.isnan(table.probabilities).all() == (kind != "classifier")
+    assert np.isnan(table.area_pred).all() == (kind == "classifier")
+    assert (load_mask(tmp_path, "drawn", "grey", (240, 300)) is None) == (kind == "classifier")
+    figures = summarise(table, resamples=20)["figures"]
+    assert ("accuracy" in figures) == (kind == "classifier")
+    assert ("dice" in figures) == (kind != "classifier")
+    if (
+        kind == "detector"
+    ):  # the toy takes the black bars beside the image for lesions: its box is the whole image
+        assert table.dice[1] == pytest.approx(2 * table.area_true[1] / (table.area_true[1] + 240 * 300))
+        assert any("boxes' rectangles" in note for note in found.metadata["notes"])

@@ -71,3 +71,47 @@ def test_a_leaking_split_is_refused_or_stamped(tmp_path: Path) -> None:
     stamps = collect(make_recipe(content), allow_leaks=True).stamps
     assert stamps
     assert "LEAK" in stamps[0]
+
+
+def test_a_share_of_a_dataset_is_drawn_anew_each_epoch() -> None:
+    import numpy as np
+
+    from senoscope.training.batches import Batches
+    from senoscope.training.data import Arrays
+    from senoscope.training.recipe import make_recipe
+
+    recipe = make_recipe(
+        {
+            "name": "r",
+            "data": [{"name": "busi"}, {"name": "bus-bra", "share": 0.25}],
+            "batch": 4,
+            "train_size": 32,
+        }
+    )
+    source = np.repeat([0, 1, 2], [10, 40, 6])
+    blank = np.zeros((56, 32, 32))
+    arrays = Arrays(blank.astype(np.uint8), blank > 0, blank[:, 0, 0] > 0, np.zeros(56, np.int64), source)
+    batches = Batches(recipe, arrays)
+    first, second = (batches._order(epoch) for epoch in (0, 1))
+    assert np.bincount(source[first]).tolist() == np.bincount(source[second]).tolist() == [10, 10, 6]
+    assert set(first) != set(second)
+    assert batches.steps == 7
+
+
+def test_probabilities_can_be_for_one_datasets_class_shares() -> None:
+    import numpy as np
+    import torch
+
+    from senoscope.training.data import Arrays
+    from senoscope.training.loop import wanted_shares
+    from senoscope.training.recipe import make_recipe
+
+    recipe = make_recipe(
+        {"name": "r", "data": [{"name": "busi"}, {"name": "bus-bra", "share": 0.5}], "shares_of": "busi"}
+    )
+    labels = np.array([0, 1, 1, 2, *[1] * 4, *[2] * 4])  # 1 : 2 : 1 there, 0 : 4 : 4 here, of which half
+    source = np.array([0] * 4 + [1] * 8)
+    blank = np.zeros((12, 4, 4))
+    arrays = Arrays(blank.astype(np.uint8), blank > 0, blank[:, 0, 0] > 0, labels, source)
+    found = wanted_shares(recipe, arrays)  # drawn: 1 : 4 : 3 of 8
+    torch.testing.assert_close(found, torch.tensor([0.25 / 0.125, 0.5 / 0.5, 0.25 / 0.375]))

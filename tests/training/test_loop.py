@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from senoscope.errors import UsageError, WeightsError
 from senoscope.training import runs
-from senoscope.training.loop import learning_rate, train, update_average
+from senoscope.training.loop import train
+from senoscope.training.optim import learning_rate, update_average
 from senoscope.training.recipe import make_recipe, write_recipe
 
 _PROGRAM = """

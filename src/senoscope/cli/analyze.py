@@ -31,7 +31,7 @@ def command(
     from senoscope.reports.folder import analyze_paths
 
     def event(item: dict[str, Any]) -> None:
-        findings = [
+        findings = item["findings"] and [
             {key: value for key, value in finding.items() if key != "contour"} for finding in item["findings"]
         ]
         typer.echo(_json.dumps({**item, "findings": findings}, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""``senoscope datasets``: which datasets can be read, what they are, and whether a copy is sound."""
+"""``senoscope datasets``: which datasets can be read, what they are, whether a copy is sound; crops of findings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 app = typer.Typer(
-    help="List, describe, verify and audit datasets.", add_completion=False, no_args_is_help=True
+    help="List, describe, verify, audit and crop datasets.", add_completion=False, no_args_is_help=True
 )
 
 _INTERNAL = ("entry", "fake", "check", "other_files", "has_masks", "get")
@@ -102,6 +102,44 @@ def audit(
     columns = ("check", "issues", "images", "meaning")
     _print_table(columns, [[row[column] for column in columns] for row in result.table()])
     typer.echo(f"Page with pictures: {result.page}")
+
+
+@app.command("crop")
+def crop(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="A new folder for the crops, their masks and their table.")],
+    root: Root = None,
+    margin: Annotated[
+        float, typer.Option(help="What stays free on every side of a finding, in units of its longer side.")
+    ] = 0.5,
+    jitter: Annotated[
+        float, typer.Option(help="The share of the margin by which crops are moved at random, 0 to 1.")
+    ] = 0.5,
+    size: Annotated[
+        int | None, typer.Option(help="Longer side of every crop in pixels; by default as in the image.")
+    ] = None,
+    normals: Annotated[int, typer.Option(help="Crops of each image without a finding.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same crops.")] = 0,
+    whole: Annotated[bool, typer.Option("--whole", help="Keep whole images; only make their masks.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cut out findings with their masks, and normal tissue, into a table that every command reads."""
+    from collections import Counter
+
+    from senoscope.data.regions import Rules, crop_dataset
+
+    rules = Rules(margin=margin, jitter=jitter, size=size, normals=normals, seed=seed, whole=whole)
+    result = crop_dataset(name, root, out, rules, progress=not as_json)
+    counts = Counter(record.label or "no label" for record in result.records)
+    if as_json:
+        split = str(result.split) if result.split else None
+        _print_json({"table": str(result.table), "split": split, "counts": counts, "skipped": result.skipped})
+        return
+    for id, reason in result.skipped.items():
+        typer.echo(f"left out: {id}: {reason}")
+    typer.echo(f"{len(result.records)} crops: {_in_words(counts)}. Table: {result.table}")
+    made = f"its folds: {result.split}" if result.split else f"senoscope split table --root {result.table}"
+    typer.echo(f"Split by patient: {made}")
 
 
 def _in_words(value: Any) -> str:

@@ -45,7 +45,6 @@ def command(
         typer.echo(card.model_dump_json(indent=2))
         return
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    typer.echo(
-        f"{card.name} {card.version}: {size:.1f} MB in {folder}, temperature {card.calibration.temperature:.2f}."
-    )
+    fitted = f", temperature {card.calibration.temperature:.2f}" if card.calibration else ""
+    typer.echo(f"{card.name} {card.version}: {size:.1f} MB in {folder}{fitted}.")
     typer.echo(f"Use it with: senoscope analyze IMAGE --bundle {folder} --out DIR")

@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "datasets": "List, describe, verify and audit datasets.",
     "split": "Make grouped, stratified folds and freeze them in a CSV.",
     "train": "Train a network from a recipe; resumable at any moment.",
+    "tune": "Search for better values of a recipe by many trainings; several processes may share it.",
     "evaluate": "Measure a run or a bundle on a dataset, with intervals and a report.",
     "models": "List and describe the systems that can be trained and the shipped model.",
     "export": "Turn a training run into a bundle that analyses without torch.",

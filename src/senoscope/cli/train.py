@@ -1,4 +1,4 @@
-"""``senoscope train``: a recipe in, a run out."""
+"""``senoscope train``: a recipe, or a system and data, in; a run out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ import typer
 RecipeArgument = Annotated[
     str | None,
     typer.Argument(metavar="RECIPE", help="A recipe (YAML), or the name of a shipped one (see --list)."),
+]
+SystemOption = Annotated[
+    str | None,
+    typer.Option("--system", help="Train a system of `senoscope models list` by its paper's recipe."),
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data", metavar="NAME[=FOLDER]", help="With --system: a dataset to train on; repeat for more."
+    ),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(min=16, help="With --system: side of the square images, in pixels.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another value for a key of the recipe; repeat for more."
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME.")]
 Fold = Annotated[
@@ -41,6 +60,10 @@ AsJson = Annotated[
 
 def command(
     recipe: RecipeArgument = None,
+    system: SystemOption = None,
+    data: Data = None,
+    image_size: ImageSize = None,
+    settings: Settings = None,
     out: Out = None,
     fold: Fold = None,
     resume: Resume = False,
@@ -54,19 +77,15 @@ def command(
     list_recipes: List = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network from a recipe. Stop it at any moment; --resume goes on to exactly the same weights."""
-    from senoscope.errors import UsageError
-    from senoscope.training.recipe import find_recipe, hold_out, read_recipe, shipped
+    """Train a network: from a RECIPE, or a system of the literature on data (--system NAME --data NAME).
+
+    Stop it at any moment; --resume goes on to exactly the same weights.
+    """
+    from senoscope.training.recipe import hold_out, merged, parse_setting, shipped
 
     if list_recipes:
         _print_recipes(shipped())
         return
-    if recipe is None:
-        raise UsageError(
-            "no recipe is named",
-            expected="a YAML file or the name of a shipped recipe",
-            fix="see them with: senoscope train --list",
-        )
     given = {
         "encoder_weights": encoder_weights,
         "init_weights": init_weights,
@@ -75,9 +94,10 @@ def command(
         "threads": threads,
         "seed": seed,
     }
-    chosen = read_recipe(
-        find_recipe(recipe), **{key: value for key, value in given.items() if value is not None}
-    )
+    changes = {key: value for key, value in given.items() if value is not None}
+    for setting in settings or ():
+        changes = merged(changes, parse_setting(setting))
+    chosen = _chosen(recipe, system, data, image_size, changes)
     name = chosen.name
     if fold is not None:
         chosen, name = hold_out(chosen, fold), f"{name}-fold{fold}"
@@ -90,6 +110,35 @@ def command(
     )
     if is_leader():
         _report(folder, as_json)
+
+
+def _chosen(
+    recipe: str | None, system: str | None, data: list[str] | None, size: int | None, changes: dict[str, Any]
+) -> Any:
+    """The recipe that is named, or the one of a system on named data."""
+    from senoscope.errors import UsageError
+    from senoscope.training.recipe import find_recipe, read_recipe
+
+    if (recipe is None) == (system is None):
+        raise UsageError(
+            "no recipe is named" if recipe is None else "both a recipe and a system are named",
+            expected="a recipe (YAML, or a shipped one's name), or --system NAME --data NAME",
+            fix="see them with: senoscope train --list, senoscope models list",
+        )
+    if system is None:
+        if data or size:
+            raise UsageError(
+                "--data and --image-size go with --system",
+                fix="change the recipe itself, or one key with --set, such as --set preprocess.size=224",
+            )
+        return read_recipe(find_recipe(str(recipe)), **changes)
+    if not data:
+        raise UsageError(
+            f"--system {system} has no data", expected="--data NAME", fix="see: senoscope datasets list"
+        )
+    from senoscope.training.build import recipe_for
+
+    return recipe_for(system, data, image_size=size, **changes)
 
 
 def _print_recipes(recipes: dict[str, Path]) -> None:
@@ -108,7 +157,9 @@ def _report(folder: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"run": str(folder), "best": best}))
         return
-    figures = ", ".join(f"{key} {best[key]:.3f}" for key in ("dice", "auc", "accuracy") if key in best)
+    figures = ", ".join(
+        f"{key} {best[key]:.3f}" for key in ("dice", "box_iou", "auc", "accuracy") if key in best
+    )
     typer.echo(f"Best of {len(history)} epochs on validation: epoch {best['epoch']:.0f} ({figures}).")
     typer.echo(
         f"Run: {folder}   next: senoscope evaluate {folder}, or senoscope export {folder} --out BUNDLE"

@@ -17,11 +17,13 @@ from senoscope.data.splits import load_split
 from senoscope.errors import LeakageError, SenoscopeError, TableError
 from senoscope.evaluation.cases import Row, case_row
 from senoscope.evaluation.maskfiles import save_mask
+from senoscope.imaging.masks import boxes_to_mask
 from senoscope.imaging.read import read_sample
 from senoscope.inference.analyzer import Analyzer
 from senoscope.inference.bundle import Bundle
+from senoscope.inference.card import Card
 from senoscope.inference.findings import find_regions, lesion_mask
-from senoscope.schema import Record
+from senoscope.schema import BoolArray, Prediction, Record
 
 Progress = Callable[[int, int], None]
 """Called with the number of cases done and of all cases."""
@@ -60,7 +62,8 @@ def predict_dataset(
     """Run a bundle over a dataset's records.
 
     The predicted mask is the network's, by the card's threshold and smallest area; it is not withheld where the most
-    probable class is normal. Logits are uncalibrated; temperature and thresholds are the card's, frozen before.
+    probable class is normal. What a model does not give stays empty in the table. Logits are uncalibrated;
+    temperature and thresholds are the card's, frozen before.
     ``masks`` is the table's folder, to store the masks for the report. A case that cannot be read or analysed becomes
     a failure, and the rest goes on.
 
@@ -89,10 +92,15 @@ def predict_dataset(
             f"{len(failures)} of {len(records)} cases could not be analysed and are missing from every figure."
         )
     metadata = _metadata(bundle, records, threads) | {"stamps": stamps}
+    notes = []
     if outside:
-        metadata["notes"] = [
+        notes.append(
             f"{outside} images are out of the model's declared scope; they are measured all the same."
-        ]
+        )
+    if not bundle.card.outlines and "boxes" in bundle.card.gives:
+        notes.append("The model draws boxes and no outlines: overlaps are those of the boxes' rectangles.")
+    if notes:
+        metadata["notes"] = notes
     return Predictions(rows, metadata, failures)
 
 
@@ -115,15 +123,22 @@ def _predict(analyzer: Analyzer, record: Record, masks: Path | None) -> tuple[Ro
     card = analyzer.bundle.card
     sample = read_sample(record)
     prediction = analyzer.predict(sample.image)
-    regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area, card.min_share)
-    mask = lesion_mask(regions, (sample.image.shape[0], sample.image.shape[1]))
-    if masks is not None:
+    mask = _mask(prediction, card, (sample.image.shape[0], sample.image.shape[1]))
+    if masks is not None and mask is not None:
         save_mask(masks, record.dataset, record.id, mask)
-    shares = np.clip(np.asarray(prediction.probabilities, dtype=np.float64), 1e-30, 1)
-    logits = card.calibration.temperature * np.log(
-        shares
-    )  # softmax(logits / T) are the prediction's probabilities
+    logits = None
+    if prediction.probabilities is not None:  # softmax(logits / T) are the prediction's probabilities
+        shares = np.clip(np.asarray(prediction.probabilities, dtype=np.float64), 1e-30, 1)
+        logits = card.temperature * np.log(shares)
     return case_row(record, sample.mask, mask, logits, prediction.classes), prediction.in_scope
+
+
+def _mask(prediction: Prediction, card: Card, shape: tuple[int, int]) -> BoolArray | None:
+    """The outlined lesions; a detector's box stands in for an outline, as it does for runs."""
+    if prediction.lesion_map is not None:
+        regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area, card.min_share)
+        return lesion_mask(regions, shape)
+    return None if prediction.boxes is None else boxes_to_mask(prediction.boxes, shape)
 
 
 def _metadata(bundle: Bundle, records: Sequence[Record], threads: int) -> dict[str, Any]:
@@ -134,9 +149,13 @@ def _metadata(bundle: Bundle, records: Sequence[Record], threads: int) -> dict[s
         "weights": bundle.weights_hash,
         "split": f"all of {names}",
         "split_hash": hashlib.sha256(listed.encode()).hexdigest(),
-        "frozen": {
-            "temperature": bundle.card.calibration.temperature,
-            "operating_points": bundle.card.operating_points,
-        },
+        "frozen": _frozen(bundle.card),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {threads} threads",
     }
+
+
+def _frozen(card: Card) -> dict[str, Any]:
+    """What the card fixed on validation cases; nothing for a model that is not calibrated."""
+    if card.calibration is None:
+        return {}
+    return {"temperature": card.calibration.temperature, "operating_points": card.operating_points}

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.progress import track
@@ -20,13 +20,21 @@ from senoscope.evaluation.cases import Row, case_row, read_table, write_table
 from senoscope.evaluation.maskfiles import save_mask
 from senoscope.evaluation.predict import kept_records
 from senoscope.evaluation.table import PredictionTable
+from senoscope.imaging.masks import box_to_mask
 from senoscope.inference.findings import find_regions, lesion_mask
-from senoscope.schema import CLASSES
+from senoscope.schema import CLASSES, BoolArray
+
+if TYPE_CHECKING:
+    from senoscope.training.predict import RawPrediction
 
 MASK_THRESHOLD, MIN_AREA, MIN_SHARE = 0.5, 0.0006, 0.25
 """What counts as a lesion in a run's maps and in the bundles made of runs, see ``inference.findings.find_regions``.
 
 ``MIN_SHARE`` was chosen on validation cases (docs/explanation/transfer.md)."""
+
+MASK_GIVEN = (
+    "The lesion's true mask was given to the network at test time: no figure here holds for an image alone."
+)
 
 
 def predict_run(
@@ -69,21 +77,34 @@ def predict_run(
     out = run / (f"predictions-{data}.parquet" if data else "predictions.parquet")
     sided = [*((r, "valid") for r in valid), *((r, "test") for r in test)]
     rows: list[Row] = []
-    for (record, side), (sample, logits, lesion_map) in track(
-        zip(sided, predict(model, recipe.preprocess, [r for r, _ in sided]), strict=True),
+    predictions = predict(model, recipe.preprocess, [r for r, _ in sided], mask_given=recipe.mask_given)
+    if recipe.mask_given:
+        stamps.append(MASK_GIVEN)
+    for (record, side), found in track(
+        zip(sided, predictions, strict=True),
         "Predicting",
         total=len(sided),
         disable=not progress,
         transient=True,
     ):
-        regions = find_regions(lesion_map, MASK_THRESHOLD, MIN_AREA, MIN_SHARE)
-        mask = lesion_mask(regions, (lesion_map.shape[0], lesion_map.shape[1]))
+        mask = predicted_mask(found)
         fold = folds.get(record.dataset, max(folds.values()))
-        rows.append(case_row(record, sample.mask, mask, logits, CLASSES, fold, side))
-        if masks and side == "test":
+        rows.append(case_row(record, found.sample.mask, mask, found.logits, CLASSES, fold, side))
+        if masks and side == "test" and mask is not None:
             save_mask(out.parent, record.dataset, record.id, mask)
     write_table(rows, out, _metadata(recipe.system, manifest, data, stamps))
     return out
+
+
+def predicted_mask(found: RawPrediction) -> BoolArray | None:
+    """The lesions a network outlines in an image, bool H×W; its box's rectangle if it only gives boxes."""
+    height, width = found.sample.image.shape
+    if found.lesion_map is not None:
+        regions = find_regions(found.lesion_map, MASK_THRESHOLD, MIN_AREA, MIN_SHARE)
+        return lesion_mask(regions, (height, width))
+    if found.box is not None:
+        return box_to_mask(found.box, (height, width))
+    return None
 
 
 def sides_of(run: Path) -> dict[str, str]:

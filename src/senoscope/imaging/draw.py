@@ -227,7 +227,7 @@ def _write_labels(picture: Image.Image, findings: Sequence[Finding], scale: floa
     taken: list[_Rectangle] = []
     for index, finding in enumerate(findings):
         number = f"{index + 1}  " if len(findings) > 1 else ""
-        text = number + score_text(finding.score)
+        text = number + ("no score" if finding.score is None else score_text(finding.score))
         plate_size = (draw.textlength(text, font) + 2 * pad, font.size + 2 * pad)
         left, top, width, height = _place(boxes[index], plate_size, picture.size, [*boxes, *taken])
         taken.append((left, top, width, height))

@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from senoscope.errors import ImageError
-from senoscope.schema import BoolArray, FloatArray
+from senoscope.schema import BoolArray, Box, FloatArray
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -34,6 +34,15 @@ class Frame:
         """A map over the network's square (size×size), cropped and enlarged to height×width (bilinear)."""
         inner = values[self.top : self.top + self.rows, self.left : self.left + self.columns]
         return _resize(np.ascontiguousarray(inner, dtype=np.float32), self.height, self.width)
+
+    def box_to_original(self, box: Box) -> Box | None:
+        """A box in 0..1 of the network's square in the image's pixels, cut at its edge; ``None`` if nothing is left."""
+        left, top = box.x * self.size - self.left, box.y * self.size - self.top
+        right, bottom = left + box.width * self.size, top + box.height * self.size
+        across, down = self.width / self.columns, self.height / self.rows
+        x, x_end = (min(max(value * across, 0.0), float(self.width)) for value in (left, right))
+        y, y_end = (min(max(value * down, 0.0), float(self.height)) for value in (top, bottom))
+        return Box(x, y, x_end - x, y_end - y) if x_end - x >= 1 and y_end - y >= 1 else None
 
     def to_model(self, values: FloatArray) -> FloatArray:
         """A map over the image (height×width) in the network's square, zero outside the image."""

@@ -9,26 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from senoscope.explain import class_map
 from senoscope.imaging.preprocess import Frame
 from senoscope.imaging.raw import RawImage, analysable, to_gray
 from senoscope.imaging.read import read_image
-from senoscope.inference import scope
+from senoscope.inference.answer import finding_scores, make_prediction, notes
 from senoscope.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
-from senoscope.inference.findings import Region, find_regions, lesion_mask, make_finding
+from senoscope.inference.findings import box_finding, find_regions, lesion_mask, make_finding
 from senoscope.inference.region import cut_out, embed_mask, marked_window, put_back
 from senoscope.inference.runtimes import OnnxNetwork, RawOutputs
-from senoscope.inference.scores import finding_logits, softmax
-from senoscope.schema import BoolArray, FloatArray, Prediction, Report
-
-WITHHELD_NORMAL = "An outline was drawn, but the most probable class is normal: no finding is reported."
-NO_OUTLINE = "The most probable class is {label}, but no lesion could be outlined: look at the whole image."
-DOES_NOT_KNOW = "The model does not know: its classes are nearly equally probable (uncertainty {value:.2f})."
+from senoscope.schema import BoolArray, Finding, FloatArray, Prediction, Report
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """A report with the pixels it speaks of: ``gray`` float32 H×W and ``mask`` bool H×W (the findings together)."""
+    """A report with the pixels it speaks of: ``gray`` float32 H×W and ``mask`` bool H×W (the findings together).
+
+    ``mask`` is ``None`` where nothing was analysed, and where the model does not outline.
+    """
 
     report: Report
     gray: FloatArray | None = None
@@ -112,16 +109,7 @@ class Analyzer:
                 seconds=time.perf_counter() - start,
             )
             return Analysis(report, gray)
-        card = self.bundle.card
-        regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area, card.min_share)
-        notes = self._notes(prediction, regions)
-        if prediction.label == "normal":
-            regions = []
-        scores = self._scores(prediction, outputs, frame, regions)
-        findings = tuple(
-            make_finding(region, gray, raw.spacing, score)
-            for region, score in zip(regions, scores, strict=True)
-        )
+        findings, mask, said = self._findings(raw, gray, prediction, outputs, frame)
         report = Report(
             source=source,
             status="analysed",
@@ -129,57 +117,37 @@ class Analyzer:
             spacing=raw.spacing,
             prediction=prediction,
             findings=findings,
-            notes=notes,
+            notes=said,
             seconds=time.perf_counter() - start,
         )
-        return Analysis(report, gray, lesion_mask(regions, gray.shape))
+        return Analysis(report, gray, mask)
 
     def _predict(self, raw: RawImage, gray: FloatArray) -> tuple[Prediction, RawOutputs, Frame]:
         card = self.bundle.card
         image, frame = card.preprocess.apply(gray)
         outputs = self._network.run(image)
-        probabilities = softmax(outputs.class_logits / card.calibration.temperature)
-        malignant, benign = card.classes.index("malignant"), card.classes.index("benign")
-        evidence = class_map.evidence(outputs.class_map, outputs.pool_weights, malignant, benign)
-        heat = class_map.enlarge(class_map.to_unit(evidence), card.preprocess.size)
-        reasons, quality = scope.judge(raw, gray, card.scope)
-        prediction = Prediction(
-            classes=card.classes,
-            probabilities=probabilities,
-            lesion_map=frame.to_original(_sigmoid(outputs.mask_logits)),
-            heatmap=frame.to_original(heat),
-            uncertainty=scope.uncertainty(probabilities),
-            in_scope=not reasons,
-            reasons=reasons,
-            quality=quality,
+        return make_prediction(card, raw, gray, outputs, frame), outputs, frame
+
+    def _findings(
+        self, raw: RawImage, gray: FloatArray, prediction: Prediction, outputs: RawOutputs, frame: Frame
+    ) -> tuple[tuple[Finding, ...], BoolArray | None, tuple[str, ...]]:
+        """Findings, their mask (``None`` without outlines) and notes. Boxes count where there is no outline."""
+        card, normal = self.bundle.card, prediction.label == "normal"
+        if prediction.lesion_map is None:
+            boxes = prediction.boxes or ()
+            said = notes(card, prediction, len(boxes))
+            score = prediction.probability("malignant") if card.classifies else None
+            return () if normal else tuple(box_finding(box, score) for box in boxes), None, said
+        regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area, card.min_share)
+        said = notes(card, prediction, len(regions))
+        if normal:
+            regions = []
+        scores = finding_scores(card, prediction, outputs, frame, regions)
+        findings = tuple(
+            make_finding(region, gray, raw.spacing, score)
+            for region, score in zip(regions, scores, strict=True)
         )
-        return prediction, outputs, frame
-
-    def _scores(
-        self, prediction: Prediction, outputs: RawOutputs, frame: Frame, regions: list[Region]
-    ) -> list[float]:
-        if len(regions) < 2:  # all the evidence is this finding's: its score is the image's
-            return [prediction.probability("malignant")] * len(regions)
-        size = prediction.lesion_map.shape
-        masks = [frame.to_model(region.full_mask(size).astype(np.float32)) for region in regions]
-        parts = finding_logits(outputs.class_map, outputs.pool_weights, masks)
-        card = self.bundle.card
-        malignant = card.classes.index("malignant")
-        return [float(softmax(logits / card.calibration.temperature)[malignant]) for logits, _ in parts]
-
-    def _notes(self, prediction: Prediction, regions: list[Region]) -> tuple[str, ...]:
-        notes = []
-        if prediction.uncertainty >= self.bundle.card.uncertainty_limit:
-            notes.append(DOES_NOT_KNOW.format(value=prediction.uncertainty))
-        if prediction.label == "normal" and regions:
-            notes.append(WITHHELD_NORMAL)
-        if prediction.label != "normal" and not regions:
-            notes.append(NO_OUTLINE.format(label=prediction.label))
-        return tuple(notes)
-
-
-def _sigmoid(logits: FloatArray) -> FloatArray:
-    return np.reciprocal(np.exp(np.clip(-logits, -60.0, 60.0)) + np.float32(1.0), dtype=np.float32)
+        return findings, lesion_mask(regions, (gray.shape[0], gray.shape[1])), said
 
 
 def analyze(image: str | Path | RawImage, bundle: str | Path = DEFAULT_BUNDLE) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from senoscope._files import write_text
 from senoscope.catalog import nearest
@@ -15,6 +15,10 @@ from senoscope.inference.scope import ScopeModel
 from senoscope.schema import CLASSES, RESEARCH_USE
 
 CARD = "card.json"
+DEFAULT_SYSTEM = "senoscope-us"
+OUTPUTS = ("class_logits", "mask_logits", "class_map", "pool_weights", "boxes", "contour_logits")
+"""Every output a bundle's network may have, by the names of ``models.interface.Outputs``."""
+DEFAULT_GIVES = OUTPUTS[:4]
 _MAX_CARD_BYTES = 1_000_000
 
 
@@ -59,6 +63,9 @@ class Figure(_Part):
 class Card(_Part):
     """What a bundle says of itself.
 
+    ``system`` is the architecture's name and ``gives`` are the outputs its network has (of ``OUTPUTS``). ``classes``
+    is empty and ``calibration`` absent where it does not classify; without calibration, probabilities are plain
+    softmax. ``modalities`` are the DICOM codes of the images it learnt from; others are out of scope.
     ``operating_points`` holds named thresholds on a class's calibrated probability, frozen on validation data
     (``{"malignant": {"threshold_sens90": 0.21, ...}}``). A pixel belongs to a lesion from ``mask_threshold`` up; a
     lesion has at least ``min_area`` of the image's pixels and ``min_share`` of the weight (summed probability above the
@@ -69,9 +76,12 @@ class Card(_Part):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     version: str
+    system: str = DEFAULT_SYSTEM
+    gives: tuple[str, ...] = DEFAULT_GIVES
+    modalities: tuple[str, ...] = ("US",)
     classes: tuple[str, ...]
     preprocess: Preprocess
-    calibration: Calibration
+    calibration: Calibration | None = None
     operating_points: dict[str, dict[str, float]] = Field(default_factory=dict)
     mask_threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: float = Field(default=0.0006, ge=0, lt=1)
@@ -87,11 +97,54 @@ class Card(_Part):
     intended_use: str = ""
     limits: tuple[str, ...] = ()
 
+    @property
+    def classifies(self) -> bool:
+        """Whether there are class probabilities."""
+        return "class_logits" in self.gives
+
+    @property
+    def outlines(self) -> bool:
+        """Whether there is a lesion map."""
+        return "mask_logits" in self.gives
+
+    @property
+    def explains(self) -> bool:
+        """Whether there is a heatmap: the class map is the evidence that the class is the sum of."""
+        return {"class_logits", "class_map", "pool_weights"} <= set(self.gives)
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by: 1 without calibration."""
+        return self.calibration.temperature if self.calibration else 1.0
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """What this model does not give, in a reader's words."""
+        there = {
+            "class probabilities": self.classifies,
+            "outlines": self.outlines,
+            "heatmaps": self.explains,
+        }
+        return tuple(word for word, given in there.items() if not given)
+
+    @field_validator("gives")
+    @classmethod
+    def _known_outputs(cls, gives: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in gives if name not in OUTPUTS]
+        if unknown or len(set(gives)) < len(gives):
+            raise ValueError(f"outputs must be some of {', '.join(OUTPUTS)}, each once")
+        if not {"class_logits", "mask_logits", "boxes"} & set(gives):
+            raise ValueError("a network must give class_logits, mask_logits or boxes")
+        return gives
+
     @field_validator("classes")
     @classmethod
-    def _known_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        if classes != CLASSES:
-            raise ValueError(f"classes must be {', '.join(CLASSES)}, in this order")
+    def _known_classes(cls, classes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "class_logits" in info.data.get("gives", DEFAULT_GIVES):
+            if classes != CLASSES:
+                raise ValueError(f"classes must be {', '.join(CLASSES)}, in this order")
+        elif classes:
+            raise ValueError("classes must be empty: the network gives no class_logits")
         return classes
 
     @field_validator("files")

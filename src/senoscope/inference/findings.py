@@ -84,7 +84,7 @@ def lesion_mask(regions: Sequence[Region], size: tuple[int, int]) -> BoolArray:
 
 
 def make_finding(
-    region: Region, gray: FloatArray, spacing: tuple[float, float] | None, score: float
+    region: Region, gray: FloatArray, spacing: tuple[float, float] | None, score: float | None
 ) -> Finding:
     """A region described. ``gray`` is the image in the same frame; ``spacing`` (row, column) mm per pixel or None."""
     row_mm, column_mm = spacing or (1.0, 1.0)
@@ -111,6 +111,24 @@ def make_finding(
         orientation=shape.orientation_word(measures),
         margin=shape.margin_word(measures),
         measures={name: round(value, 4) for name, value in measures.items()},
+    )
+
+
+def box_finding(box: Box, score: float | None) -> Finding:
+    """A detector's box as a finding. Its contour is the rectangle, so whatever describes an outline is not given."""
+    left, top = box.x - 0.5, box.y - 0.5  # contours count from pixel centres, boxes from corners
+    right, bottom = left + box.width, top + box.height
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    return Finding(
+        contour=np.array(corners, dtype=np.float32),
+        box=box,
+        area_px=None,
+        area_mm2=None,
+        score=score,
+        confidence=None,
+        shape=None,
+        orientation=None,
+        margin=None,
     )
 
 

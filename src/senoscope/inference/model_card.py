@@ -6,8 +6,9 @@ from typing import Any
 
 from senoscope import models
 from senoscope.errors import BundleError
-from senoscope.inference.bundle import load_bundle
+from senoscope.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from senoscope.inference.card import Card
+from senoscope.models import page
 
 _TITLES = {
     "busi_grouped_5fold": "BUSI, grouped 5-fold, out-of-fold",
@@ -19,31 +20,43 @@ _TITLES = {
 }
 
 
+_SIBLINGS = (
+    "The measured networks are siblings of the shipped one, trained without the tested images; the shipped one has",
+    "seen all of them and is itself measured on simulated images only.",
+    "",
+)
+
+
 def describe(name: str) -> dict[str, Any]:
     """A system's catalog row, its shipped card if it has one, and both as a Markdown ``page``.
 
     Raises ``UsageError`` for a name that is not in the catalog.
     """
-    row = models.info(name).as_dict()
+    row = models.info(name)
     try:
         card: Card | None = load_bundle(name).card
     except BundleError:
         card = None
-    side = row["native_size"]
-    head = f"# {name}\n\n{row['title']}.\n\nParameters {row['params']:,}; input {side}×{side} px; "
-    head += f"{row['task']}. Source: {row['source']}.\n"
     return {
-        **row,
+        **row.as_dict(),
         "card": card.model_dump(mode="json") if card else None,
-        "page": head + (render(card) if card else ""),
+        "page": page.render(row) + (render(card) if card else ""),
     }
 
 
 def render(card: Card) -> str:
     """The card as Markdown: use, data, results with intervals, calibration, limits."""
+    measured = [
+        "## Measured on images the measured networks never saw",
+        "",
+        *(_SIBLINGS if card.name == DEFAULT_BUNDLE else ()),
+        "| protocol | figure | value | 95 % interval | n |",
+        "|---|---|---|---|---|",
+    ]
     lines = [
         "",
         f"Version {card.version}, licence {card.licence}. **{card.research_use}**",
+        *(("", f"Not given by this model: {', '.join(card.absent)}.") if card.absent else ()),
         "",
         "## Intended use",
         "",
@@ -58,13 +71,7 @@ def render(card: Card) -> str:
             for d in card.data
         ),
         "",
-        "## Measured on images the measured networks never saw",
-        "",
-        "The measured networks are siblings of the shipped one, trained without the tested images; the shipped one has",
-        "seen all of them and is itself measured on simulated images only.",
-        "",
-        "| protocol | figure | value | 95 % interval | n |",
-        "|---|---|---|---|---|",
+        *(measured if card.results else ["No figures were measured for this card."]),
     ]
     for group, figures in card.results.items():
         for figure, leaf in figures.items():
@@ -73,21 +80,24 @@ def render(card: Card) -> str:
             lines.append(
                 f"| {_TITLES.get(group, group)} | {figure} | {leaf.value:.3f} | {between} | {count} |"
             )
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in card.calibration.prevalence.items())
+    lines += ["", *_calibration(card), "", "## Limits", "", *(f"- {limit}" for limit in card.limits), ""]
+    return "\n".join(lines)
+
+
+def _calibration(card: Card) -> list[str]:
+    fitted = card.calibration
+    if not card.classifies:
+        return ["## Calibration", "", "Not given by this model: it does not classify."]
+    if fitted is None:
+        return ["## Calibration", "", "None: probabilities are the network's own."]
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in fitted.prevalence.items())
     points = ", ".join(
         f"{key.removeprefix('threshold_')} {value:.3f}"
         for key, value in card.operating_points.get("malignant", {}).items()
     )
-    lines += [
-        "",
+    return [
         "## Calibration",
         "",
-        f"Temperature {card.calibration.temperature:.3f} ({card.calibration.method}, n = {card.calibration.n}). "
-        f"Probabilities speak of a population with {shares}. Thresholds on P(malignant): {points}.",
-        "",
-        "## Limits",
-        "",
-        *(f"- {limit}" for limit in card.limits),
-        "",
+        f"Temperature {fitted.temperature:.3f} ({fitted.method}, n = {fitted.n}). "
+        f"Probabilities speak of a population with {shares}. Thresholds on P(malignant): {points or 'none'}.",
     ]
-    return "\n".join(lines)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from senoscope.imaging.raw import RawImage
-from senoscope.schema import BoolArray, Finding, FloatArray, Report
+from senoscope.schema import BoolArray, Box, Finding, FloatArray, Report
 
 Window = tuple[slice, slice]
 """Rows and columns of a picture."""
@@ -43,8 +43,11 @@ def put_back(report: Report, window: Window, size: tuple[int, int]) -> Report:
     if prediction is not None:
         prediction = replace(
             prediction,
-            lesion_map=embed(prediction.lesion_map, window, shape, 0.0),
-            heatmap=embed(prediction.heatmap, window, shape, 0.5),
+            lesion_map=_embedded(prediction.lesion_map, window, shape, 0.0),
+            heatmap=_embedded(prediction.heatmap, window, shape, 0.5),
+            boxes=None
+            if prediction.boxes is None
+            else tuple(_moved_box(box, columns.start, rows.start) for box in prediction.boxes),
         )
     told = f"{columns.stop - columns.start}×{rows.stop - rows.start} px"
     told = f"Only the B-mode region that the file marks was analysed ({told})."
@@ -64,6 +67,12 @@ def embed(values: FloatArray, window: Window, shape: tuple[int, int], outside: f
     return whole
 
 
+def _embedded(
+    values: FloatArray | None, window: Window, shape: tuple[int, int], outside: float
+) -> FloatArray | None:
+    return None if values is None else embed(values, window, shape, outside)
+
+
 def embed_mask(mask: BoolArray, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """A mask over the window in the whole picture H×W."""
     whole = np.zeros(shape, dtype=np.bool_)
@@ -72,9 +81,12 @@ def embed_mask(mask: BoolArray, window: Window, shape: tuple[int, int]) -> NDArr
 
 
 def _moved(finding: Finding, x: int, y: int) -> Finding:
-    box = finding.box
     return replace(
         finding,
         contour=finding.contour + np.array([x, y], dtype=np.float32),
-        box=box._replace(x=box.x + x, y=box.y + y),
+        box=_moved_box(finding.box, x, y),
     )
+
+
+def _moved_box(box: Box, x: int, y: int) -> Box:
+    return box._replace(x=box.x + x, y=box.y + y)

@@ -6,7 +6,7 @@ unlike every training image. *Quality* only adds a note beside the answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,6 +35,16 @@ COLOUR_WITHHELD = 0.02
 COLOUR_NOTED = 0.0005
 SATURATED = 0.05
 LOW_RESOLUTION = 160
+
+MODALITIES = {
+    "US": "ultrasound",
+    "MG": "mammography",
+    "MR": "magnetic resonance imaging",
+    "SM": "slide microscopy",
+    "XC": "photographs",
+}
+"""DICOM modality codes in words."""
+_COLOURED = {"SM", "XC"}
 
 _SIDE = 128
 _BLOCK = 8
@@ -129,22 +139,38 @@ def fit_scope(images: Iterable[FloatArray], quantile: float = 0.995, margin: flo
 
 
 def judge(
-    raw: RawImage, gray: FloatArray, model: ScopeModel | None
+    raw: RawImage, gray: FloatArray, model: ScopeModel | None, modalities: Sequence[str] = ("US",)
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Why scores must be withheld (empty if they need not be), and what may have made the answer worse."""
+    """Why scores must be withheld (empty if they need not be), and what may have made the answer worse.
+
+    ``modalities`` are the DICOM codes of the images the network was trained on.
+    """
     colour = _colour(raw)
-    return _out_of_scope(raw, gray, colour, model), _quality(raw, gray, colour)
+    return _out_of_scope(raw, gray, colour, model, modalities), _quality(raw, gray, colour)
+
+
+def modality_words(modalities: Sequence[str]) -> str:
+    """DICOM codes in words: "ultrasound", "ultrasound or mammography"."""
+    return " or ".join(MODALITIES.get(code, code) for code in modalities)
 
 
 def _out_of_scope(
-    raw: RawImage, gray: FloatArray, colour: float, model: ScopeModel | None
+    raw: RawImage, gray: FloatArray, colour: float, model: ScopeModel | None, modalities: Sequence[str]
 ) -> tuple[str, ...]:
-    if raw.modality not in (None, "US"):
-        return (f"the file says its modality is {raw.modality}, not ultrasound (US)",)
-    if colour >= COLOUR_WITHHELD:
-        return (f"{colour:.0%} of the image is coloured: Doppler, elastography or an overlay, not B-mode",)
+    if raw.modality is not None and raw.modality not in modalities:
+        wanted = f"{modality_words(modalities)} ({', '.join(modalities)})"
+        return (f"the file says its modality is {raw.modality}, not {wanted}",)
+    is_ultrasound = tuple(modalities) == ("US",)
+    if colour >= COLOUR_WITHHELD and not _COLOURED & set(modalities):
+        what = (
+            "Doppler, elastography or an overlay, not B-mode"
+            if is_ultrasound
+            else "an overlay, or no gray image"
+        )
+        return (f"{colour:.0%} of the image is coloured: {what}",)
     if model is not None and model.distance(gray) > model.threshold:
-        return ("the image does not look like the B-mode breast ultrasound the model was trained on",)
+        kind = "B-mode breast ultrasound" if is_ultrasound else f"breast {modality_words(modalities)}"
+        return (f"the image does not look like the {kind} the model was trained on",)
     return ()
 
 

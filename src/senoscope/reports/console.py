@@ -11,6 +11,8 @@ from senoscope.reports.demo import Demo
 from senoscope.reports.folder import Summary
 from senoscope.schema import RESEARCH_USE
 
+_ABSENT = "[dim]not given[/dim]"
+
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
     """How many images went how, which files could not be read, and where the report is."""
@@ -20,6 +22,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print(f"{total} image{'s' * (total != 1)}: {parts} ({summary.seconds:.1f} s)", highlight=False)
     for source, why in summary.failed:
         console.print(f"[red]{escape(source)}[/red]: {escape(why)}", soft_wrap=True, highlight=False)
+    if summary.absent:
+        console.print(f"Not given by this model: {', '.join(summary.absent)}.", highlight=False)
     console.print(f"Report: [bold]{escape(str(summary.report))}[/bold]", soft_wrap=True, highlight=False)
     console.print(RESEARCH_USE, style="dim")
 
@@ -34,6 +38,7 @@ def print_demo(demo: Demo, console: Console | None = None) -> None:
         found = f"[green]{row.found}[/green]" if row.found == row.truth else f"[yellow]{row.found}[/yellow]"
         score = "" if row.malignancy is None else score_text(row.malignancy)
         overlap = "" if row.dice is None else f"{row.dice:.2f}"
-        table.add_row(row.name, row.truth, found, score, str(row.findings), overlap)
+        count = _ABSENT if row.findings is None else str(row.findings)
+        table.add_row(row.name, row.truth, _ABSENT if row.found is None else found, score, count, overlap)
     console.print(table)
     print_summary(demo.summary, console)

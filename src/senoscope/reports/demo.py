@@ -25,13 +25,14 @@ SEED_STEP = 7919
 @dataclass(frozen=True, slots=True)
 class Row:
     """One exam: what was simulated, what was found, and how well outlines agree (Dice; ``None`` without a lesion or
-    an answer)."""
+    an answer). ``found`` is ``None`` from a model that does not classify, ``findings`` from one that does not locate.
+    """
 
     name: str
     truth: str
-    found: str
+    found: str | None
     malignancy: float | None
-    findings: int
+    findings: int | None
     dice: float | None
 
 
@@ -86,7 +87,7 @@ def _row(name: str, phantom: Phantom, analysis: Analysis) -> Row:
         truth=phantom.label,
         found=answered.label if answered else report.status,
         malignancy=answered.probability("malignant") if answered else None,
-        findings=len(report.findings),
+        findings=None if answered and not answered.locates else len(report.findings),
         dice=None if analysis.mask is None else dice(phantom.mask, analysis.mask),
     )
 

@@ -31,12 +31,16 @@ PICTURES = ("masks", "overlays", "heatmaps")
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a batch went: images by status, the files that could not be read and why, and where the results are."""
+    """How a batch went: images by status, the files that could not be read and why, and where the results are.
+
+    ``absent`` names what the model does not give.
+    """
 
     out: Path
     counts: Mapping[str, int]
     failed: tuple[tuple[str, str], ...]
     seconds: float
+    absent: tuple[str, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -88,7 +92,7 @@ def write_results(
     out: Path,
     bundle: Bundle,
     *,
-    title: str = "Breast ultrasound report",
+    title: str | None = None,
     on_item: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
     """Write analyses to ``out`` as they come; report and document appear when all are written."""
@@ -101,10 +105,8 @@ def write_results(
             report = analysis.report
             name = names.take(report.source)
             files = write_pictures(analysis, out, name) if report.status == "analysed" else {}
-            certain = (
-                report.prediction is None or report.prediction.uncertainty < bundle.card.uncertainty_limit
-            )
-            item = report_item(report, files, certain=certain)
+            doubt = report.prediction.uncertainty if report.prediction else None
+            item = report_item(report, files, certain=doubt is None or doubt < bundle.card.uncertainty_limit)
             document.add(item)
             page.add(analysis, name)
             if report.status == "failed":
@@ -112,21 +114,25 @@ def write_results(
             if on_item:
                 on_item(item)
         counts = document.counts
-    return Summary(out, counts, tuple(failed), time.perf_counter() - start)
+    return Summary(out, counts, tuple(failed), time.perf_counter() - start, bundle.card.absent)
 
 
 def write_pictures(analysis: Analysis, out: Path, name: str) -> dict[str, str]:
-    """Mask (0 and 255), overlay and heatmap of one analysed image as PNG at its original size; kind to path."""
-    report, gray, mask = analysis.report, analysis.gray, analysis.mask
-    if gray is None or mask is None or report.prediction is None:
+    """Mask (0 and 255), overlay and heatmap of one analysed image as PNG at its original size; kind to path.
+
+    No picture is written of what the model does not give.
+    """
+    report, gray, prediction = analysis.report, analysis.gray, analysis.report.prediction
+    if gray is None or prediction is None:
         return {}
-    pictures = {
-        "masks": mask_image(mask),
-        "overlays": overlay(
-            gray, [replace(finding, contour=thinned(finding.contour)) for finding in report.findings]
-        ),
-        "heatmaps": heat_picture(gray, report.prediction.heatmap),
-    }
+    pictures = {}
+    if analysis.mask is not None:
+        pictures["masks"] = mask_image(analysis.mask)
+    if prediction.locates:
+        shown = [replace(finding, contour=thinned(finding.contour)) for finding in report.findings]
+        pictures["overlays"] = overlay(gray, shown)
+    if prediction.heatmap is not None:
+        pictures["heatmaps"] = heat_picture(gray, prediction.heatmap)
     written = {}
     for folder, picture in pictures.items():
         _save(picture, out / folder / f"{name}.png")

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from senoscope import __version__
 from senoscope._files import atomic_path
 from senoscope.inference.analyzer import Analysis
 from senoscope.inference.bundle import Bundle
+from senoscope.inference.scope import modality_words
 from senoscope.reports.pictures import embed_gray, embed_heat, embed_thumbnail, svg_path
 from senoscope.schema import RESEARCH_USE, Finding, Prediction, Report
 
@@ -37,6 +38,7 @@ _HINTS = {
     "not analysable": "No score: not analysable",
     "failed": "Not read",
 }
+_ABSENT = "not given"
 _SCALE_BARS = (100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
 
 
@@ -67,7 +69,9 @@ class HtmlReport:
             self._failed.append(report)
             return
         values = self._values(analysis, name)
-        self._counts[values["verdict"]] += report.status == "analysed"
+        if report.status == "analysed":
+            self._counts[values["verdict"]] += 1
+            self._counts["with findings" if report.findings else "without findings"] += 1
         self._sections.write(_templates().get_template("case.html.j2").render(values))
         self._rows.write(_templates().get_template("row.html.j2").render(values))
 
@@ -98,8 +102,10 @@ class HtmlReport:
             "hint": _HINTS.get(report.status, ""),
             "probabilities": _bars(answered),
             "malignancy": answered.probability("malignant") if answered else None,
+            "locates": answered is not None and answered.locates,
+            "absent": self._card.absent,
             "marks": self._marks(),
-            "log_odds": _log_odds(answered, self._card.calibration.temperature),
+            "log_odds": _log_odds(answered, self._card.temperature),
             "findings": [
                 _finding(finding, index, report) for index, finding in enumerate(report.findings, 1)
             ],
@@ -107,7 +113,7 @@ class HtmlReport:
             "quality": report.prediction.quality if report.prediction else (),
             "picture": embed_gray(gray),
             "thumbnail": embed_thumbnail(gray),
-            "heat": embed_heat(answered.heatmap) if answered else None,
+            "heat": None if answered is None or answered.heatmap is None else embed_heat(answered.heatmap),
             "scale": _scale_bar(report),
             "width": gray.shape[1],
             "height": gray.shape[0],
@@ -117,6 +123,8 @@ class HtmlReport:
     def _verdict(self, prediction: Prediction | None) -> str:
         if prediction is None:
             return "withheld"
+        if prediction.label is None or prediction.uncertainty is None:
+            return "unclassified"
         return "uncertain" if prediction.uncertainty >= self._card.uncertainty_limit else prediction.label
 
     def _marks(self) -> list[Mark]:
@@ -129,14 +137,18 @@ class HtmlReport:
 
 
 @contextmanager
-def open_html(path: Path, bundle: Bundle, title: str = "Breast ultrasound report") -> Iterator[HtmlReport]:
-    """An ``HtmlReport`` whose page appears at ``path``, complete, when the block ends without an error."""
+def open_html(path: Path, bundle: Bundle, title: str | None = None) -> Iterator[HtmlReport]:
+    """An ``HtmlReport`` whose page appears at ``path``, complete, when the block ends without an error.
+
+    Without a ``title``, it says which kind of images the bundle reads.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _scratch(path.parent) as sections, _scratch(path.parent) as rows:
         report = HtmlReport(bundle, sections, rows)
         yield report
         with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as page:
-            report.write(page, title, bundle)
+            kind = modality_words(bundle.card.modalities)
+            report.write(page, title or f"Breast {kind} report", bundle)
 
 
 @contextmanager
@@ -179,8 +191,10 @@ def _text(name: str) -> str:
     return (resources.files("senoscope.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _percent(value: float) -> str:
-    """A probability as a person reads it: never 0 % or 100 %."""
+def _percent(value: float | None) -> str:
+    """A probability as a person reads it: never 0 % or 100 %, and no number where the model gives none."""
+    if value is None:
+        return _ABSENT
     if value < 0.01:
         return "< 1 %"
     if value > 0.99:
@@ -189,16 +203,18 @@ def _percent(value: float) -> str:
 
 
 def _bars(prediction: Prediction | None) -> Sequence[tuple[str, float]]:
-    if prediction is None:
+    if prediction is None or prediction.probabilities is None:
         return []
-    return [(name, prediction.probability(name)) for name in reversed(prediction.classes)]
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    return [(name, float(share)) for name, share in pairs][::-1]
 
 
 def _log_odds(prediction: Prediction | None, temperature: float) -> float | None:
     """The sum of the heatmap's evidence: the difference of the malignant and benign logits."""
-    if prediction is None:
+    shares = {} if prediction is None else dict(_bars(prediction))
+    if not shares:
         return None
-    malignant, benign = (max(prediction.probability(name), 1e-12) for name in ("malignant", "benign"))
+    malignant, benign = (max(shares[name], 1e-12) for name in ("malignant", "benign"))
     return float(np.log(malignant / benign)) * temperature
 
 
@@ -208,26 +224,39 @@ def _finding(finding: Finding, number: int, report: Report) -> dict[str, Any]:
     top = int(np.argmin(finding.contour[:, 1]))
     x, y = finding.contour[top] + 0.5
     measures = finding.measures
-    if "max_diameter_mm" in measures:
-        diameter = f"{measures['max_diameter_mm']:.1f} mm"
-    else:
-        diameter = f"{measures.get('max_diameter_px', 0):.0f} px"
+    words = [word for word in (finding.shape, finding.orientation, finding.margin) if word]
     return {
         "number": number,
         "score": finding.score,
-        "tone": "malignant" if finding.score >= 0.5 else "benign",
+        "tone": _tone(finding.score),
         "path": svg_path(finding.contour),
         "left": 100 * float(x) / width,
         "top": 100 * float(y) / height,
         "below": float(y) / height < 0.09,
-        "diameter": diameter,
-        "area": f"{finding.area_px:,} px" if finding.area_mm2 is None else f"{finding.area_mm2:.1f} mm²",
-        "shape": finding.shape,
-        "orientation": finding.orientation,
-        "margin": finding.margin,
+        "diameter": _diameter(measures),
+        "area": _area(finding),
+        "words": ", ".join(words) or _ABSENT,
         "confidence": finding.confidence,
         "measures": measures,
     }
+
+
+def _tone(score: float | None) -> str:
+    if score is None:
+        return "unscored"
+    return "malignant" if score >= 0.5 else "benign"
+
+
+def _diameter(measures: Mapping[str, float]) -> str:
+    if "max_diameter_mm" in measures:
+        return f"{measures['max_diameter_mm']:.1f} mm"
+    return f"{measures['max_diameter_px']:.0f} px" if "max_diameter_px" in measures else _ABSENT
+
+
+def _area(finding: Finding) -> str:
+    if finding.area_mm2 is not None:
+        return f"{finding.area_mm2:.1f} mm²"
+    return "" if finding.area_px is None else f"{finding.area_px:,} px"
 
 
 def _pixel_ratio(report: Report) -> float:

@@ -15,7 +15,7 @@ from senoscope._files import atomic_path
 from senoscope.inference.bundle import Bundle
 from senoscope.schema import RESEARCH_USE, Finding, Report
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 class JsonWriter:
@@ -59,10 +59,12 @@ def document_head(bundle: Bundle) -> dict[str, Any]:
         "model": {
             "name": card.name,
             "version": card.version,
+            "system": card.system,
+            "gives": list(card.gives),
             "weights_sha256": bundle.weights_hash,
             "classes": list(card.classes),
-            "temperature": card.calibration.temperature,
-            "prevalence": card.calibration.prevalence,
+            "temperature": card.calibration.temperature if card.calibration else None,
+            "prevalence": card.calibration.prevalence if card.calibration else {},
             "operating_points": card.operating_points,
             "mask_threshold": card.mask_threshold,
             "uncertainty_limit": card.uncertainty_limit,
@@ -75,43 +77,51 @@ def report_item(
 ) -> dict[str, Any]:
     """One image's result as plain JSON values. Scores of an image that is out of scope are withheld.
 
-    ``files`` are paths of written pictures relative to the document; ``certain`` is whether the model knows.
+    ``files`` are paths of written pictures relative to the document; ``certain`` is whether the model knows. What the
+    model does not give is null, findings included: an empty list says that it looked and reports none.
     """
     prediction = report.prediction if report.status == "analysed" else None
+    classified = prediction is not None and prediction.probabilities is not None
     return {
         "source": report.source,
         "status": report.status,
         "size": list(report.size) if report.size else None,
         "spacing_mm": list(report.spacing) if report.spacing else None,
         "class": prediction.label if prediction else None,
-        "certain": certain if prediction else None,
-        "probabilities": {name: _round(prediction.probability(name), 5) for name in prediction.classes}
-        if prediction
+        "certain": certain if classified else None,
+        "probabilities": {name: _rounded(prediction.probability(name), 5) for name in prediction.classes}
+        if prediction is not None and classified
         else None,
-        "uncertainty": _round(prediction.uncertainty, 4) if prediction else None,
-        "findings": [finding_item(finding) for finding in report.findings],
+        "uncertainty": _rounded(prediction.uncertainty, 4) if prediction else None,
+        "findings": None
+        if prediction is not None and not prediction.locates
+        else [finding_item(finding) for finding in report.findings],
         "reasons": list(report.prediction.reasons) if report.prediction else [],
         "quality": list(report.prediction.quality) if report.prediction else [],
         "notes": list(report.notes),
         "files": dict(files or {}),
-        "seconds": None if report.seconds is None else _round(report.seconds, 4),
+        "seconds": _rounded(report.seconds, 4),
     }
 
 
 def finding_item(finding: Finding) -> dict[str, Any]:
     """One finding as plain JSON values; contour points are [x, y] in pixels of the original image."""
     return {
-        "score": _round(finding.score, 5),
-        "confidence": _round(finding.confidence, 4),
+        "score": _rounded(finding.score, 5),
+        "confidence": _rounded(finding.confidence, 4),
         "box": [_round(value, 2) for value in finding.box],
         "area_px": finding.area_px,
-        "area_mm2": None if finding.area_mm2 is None else _round(finding.area_mm2, 3),
+        "area_mm2": _rounded(finding.area_mm2, 3),
         "shape": finding.shape,
         "orientation": finding.orientation,
         "margin": finding.margin,
         "measures": {name: _round(value, 4) for name, value in finding.measures.items()},
         "contour": [[_round(x, 2), _round(y, 2)] for x, y in finding.contour.tolist()],
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else _round(value, digits)
 
 
 def _round(value: float, digits: int) -> float:

@@ -29,8 +29,9 @@ def augment(images: Tensor, masks: Tensor, spec: Augment, size: int, rng: Rng) -
     grid = functional.affine_grid(
         _windows(masks, spec, size, rng), [len(images), 1, size, size], align_corners=False
     )
-    images = functional.grid_sample(images, grid, "bilinear", "zeros", align_corners=False)
-    masks = (functional.grid_sample(masks, grid, "bilinear", "zeros", align_corners=False) >= 0.5).float()
+    border = "reflection" if spec.border == "reflect" else "zeros"
+    images = functional.grid_sample(images, grid, "bilinear", border, align_corners=False)
+    masks = (functional.grid_sample(masks, grid, "bilinear", border, align_corners=False) >= 0.5).float()
     return _appearance(images, spec, rng).clamp_(0, 1), masks
 
 

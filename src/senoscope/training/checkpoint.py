@@ -23,12 +23,19 @@ State = dict[str, Tensor]
 
 
 def save_state(
-    path: Path, model: nn.Module, average: State, best: State, optimizer: Optimizer, progress: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    average: State,
+    best: State,
+    optimizer: Optimizer,
+    balancer: nn.Module,
+    progress: dict[str, Any],
 ) -> None:
     """Write everything that training needs to go on. ``progress`` is JSON-able."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
     tensors |= {f"best.{k}": v for k, v in best.items()}
+    tensors |= {f"balancer.{k}": v for k, v in balancer.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
     copies = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
@@ -37,7 +44,7 @@ def save_state(
 
 
 def load_state(
-    path: Path, model: nn.Module, average: State, best: State, optimizer: Optimizer
+    path: Path, model: nn.Module, average: State, best: State, optimizer: Optimizer, balancer: nn.Module
 ) -> dict[str, Any]:
     """Put a saved state back in place and return its ``progress``.
 
@@ -47,6 +54,7 @@ def load_state(
     load_weights(model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}, path)
     for target, prefix in ((average, "average."), (best, "best.")):
         target.update({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+    balancer.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("balancer.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):

@@ -104,6 +104,8 @@ class Arrays:
     masks: BoolArray
     has_mask: BoolArray
     labels: NDArray[np.int64]
+    source: NDArray[np.int64]
+    """The number of each case's dataset in the recipe; one more for phantoms."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -113,17 +115,22 @@ def prepare(
     records: Sequence[Record],
     preprocess: Preprocess,
     *,
+    sources: Sequence[str] = (),
     phantoms: int = 0,
     seed: int = 0,
     progress: bool = False,
 ) -> Arrays:
-    """Read and preprocess records, then as many phantoms, into arrays (8 bits per pixel, to be flat in memory)."""
+    """Read and preprocess records, then as many phantoms, into arrays (8 bits per pixel, to be flat in memory).
+
+    ``sources`` are the names of the recipe's datasets, to number the cases by.
+    """
     count, size = len(records) + phantoms, preprocess.size
     arrays = Arrays(
         np.zeros((count, size, size), np.uint8),
         np.zeros((count, size, size), np.bool_),
         np.zeros(count, np.bool_),
         np.full(count, UNKNOWN, np.int64),
+        np.array([_number(r, sources) for r in records] + [len(sources)] * phantoms, np.int64),
     )
     cases = _cases(records, phantoms, seed, size)
     for index, (image, mask, label) in enumerate(
@@ -137,6 +144,10 @@ def prepare(
         if label in CLASSES:
             arrays.labels[index] = CLASSES.index(label)
     return arrays
+
+
+def _number(record: Record, sources: Sequence[str]) -> int:
+    return sources.index(record.dataset) if record.dataset in sources else 0
 
 
 def _cases(

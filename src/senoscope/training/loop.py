@@ -6,10 +6,8 @@ was in and, on a CPU with the same number of threads, ends with the same bits as
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,18 +24,25 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from torch import Tensor, nn
+from torch import Tensor
 
-from senoscope.errors import UsageError
-from senoscope.models import create_model
+from senoscope.errors import ConfigError, DivergedError, UsageError
+from senoscope.models.blocks.encoder import quicken
+from senoscope.models.interface import FittedSystem
 from senoscope.schema import CLASSES
 from senoscope.training import runs
-from senoscope.training.augment import augment
-from senoscope.training.checkpoint import State, load_state, load_weights, read_tensors, save_state
-from senoscope.training.data import Arrays, Parts, collect, prepare
-from senoscope.training.losses import class_loss, class_weights, mask_loss
+from senoscope.training.balancing import Balancer, make_balancer
+from senoscope.training.batches import Batches
+from senoscope.training.build import build_system, check_needs
+from senoscope.training.checkpoint import State, load_state, save_state
+from senoscope.training.data import UNKNOWN, Arrays, Parts, collect, prepare
+from senoscope.training.losses import class_weights
+from senoscope.training.objective import Targets, fixed_weights, task_losses
+from senoscope.training.optim import finite, learning_rate, make_optimizer, shared_weights, update_average
 from senoscope.training.recipe import Recipe
 from senoscope.training.validate import validate
+
+OnEpoch = Callable[[dict[str, float]], None]
 
 
 @dataclass
@@ -46,11 +51,12 @@ class Trainer:
 
     fabric: Fabric
     model: Any
+    balancer: Balancer
     optimizer: Any
     weights: Tensor  # of the classes
     average: State
     best: State
-    best_score: float = -math.inf
+    best_score: float = -np.inf
     best_epoch: int = 0
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -67,13 +73,20 @@ class Trainer:
 
 
 def train(
-    recipe: Recipe, out: Path, *, resume: bool = False, allow_leaks: bool = False, progress: bool = True
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    allow_leaks: bool = False,
+    progress: bool = True,
+    on_epoch: OnEpoch | None = None,
 ) -> Path:
     """Train a recipe into the run folder ``out`` and return it.
 
     ``weights.safetensors`` are the averaged weights of the epoch with the best validation score (or of the last, if
-    the recipe says so); the test fold is never looked at. Raises ``UsageError`` if ``out`` holds another run, ``ConfigError``, ``DatasetError``,
-    ``LeakageError`` or ``WeightsError`` for what the recipe names.
+    the recipe says so); the test fold is never looked at. ``on_epoch`` is called with each finished epoch's row of
+    ``metrics.jsonl``; what it raises ends the training. Raises ``UsageError`` if ``out`` holds another run,
+    ``ConfigError``, ``DatasetError``, ``LeakageError`` or ``WeightsError`` for what the recipe names.
     """
     parts = collect(recipe, allow_leaks=allow_leaks)
     if not parts.train or not parts.valid:
@@ -82,6 +95,7 @@ def train(
             expected="both at least one",
             fix="name more data in the recipe",
         )
+    check_needs(recipe, parts.train)
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads or threads)
     try:
@@ -90,175 +104,161 @@ def train(
             if runs.is_leader():
                 stack.enter_context(runs.locked(out))
                 runs.open_run(out, recipe, parts, resume=resume)
-            _train(recipe, parts, out, progress)
+            _train(recipe, parts, out, progress, on_epoch)
     finally:
         torch.set_num_threads(threads)
     return out
 
 
-def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool) -> None:
+def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool, on_epoch: OnEpoch | None) -> None:
     fabric = Fabric(devices=recipe.devices, precision=recipe.precision)
     fabric.launch()
     show = progress and fabric.is_global_zero
     arrays = prepare(
-        parts.train, recipe.preprocess, phantoms=recipe.phantoms, seed=recipe.seed, progress=show
+        parts.train,
+        recipe.preprocess,
+        sources=[source.name for source in recipe.data],
+        phantoms=recipe.phantoms,
+        seed=recipe.seed,
+        progress=show,
     )
     valid = prepare(parts.valid, recipe.preprocess, progress=show)
     trainer = _start(recipe, fabric, arrays)
     state = out / runs.STATE
     if state.is_file():
-        saved = load_state(state, trainer.model.module, trainer.average, trainer.best, trainer.optimizer)
+        saved = load_state(
+            state, trainer.model.module, trainer.average, trainer.best, trainer.optimizer, trainer.balancer
+        )
         for name, value in saved.items():
             setattr(trainer, name, value)
-    steps = math.ceil(len(arrays) / (recipe.batch * fabric.world_size))
-    with _bar(show, trainer.epoch * steps, recipe.epochs * steps) as advance:
+    batches = Batches(recipe, arrays, fabric.global_rank, fabric.world_size)
+    with _bar(show, trainer.epoch * batches.steps, recipe.epochs * batches.steps) as advance:
         while trainer.epoch < recipe.epochs and trainer.epoch - trainer.best_epoch < recipe.patience:
-            row = _epoch(recipe, trainer, arrays, steps, advance)
-            row |= validate(trainer.model, trainer.average, valid, recipe.batch)
+            trainer.model.module.begin_epoch(trainer.epoch, recipe.epochs)
+            row = _epoch(recipe, trainer, batches, advance)
+            trainer.balancer.end_epoch()
+            row |= validate(trainer.model, trainer.average, valid, recipe.batch, mask_given=recipe.mask_given)
             _finish_epoch(recipe, trainer, row, out)
             advance(0, f"epoch {trainer.epoch} · score {row['score']:.3f} · best {trainer.best_score:.3f}")
+            if on_epoch is not None:
+                on_epoch(row)
     if fabric.is_global_zero:
-        runs.close_run(out, unweighted(trainer), trainer.history)
+        runs.close_run(out, _finished(recipe, trainer, arrays), trainer.history)
 
 
-def unweighted(trainer: Trainer) -> State:
+def _finished(recipe: Recipe, trainer: Trainer, arrays: Arrays) -> State:
+    """The chosen weights with class weights undone and, where the last stage is fitted, fitted."""
+    state = unweighted(trainer, wanted_shares(recipe, arrays))
+    module = trainer.model.module
+    if isinstance(module, FittedSystem):
+        module.fit(*_features(module, arrays, recipe.batch), recipe.seed)
+        state = {k: v.detach().clone() for k, v in module.state_dict().items()}
+    return state
+
+
+@torch.no_grad()
+def _features(module: FittedSystem, arrays: Arrays, batch: int) -> tuple[Any, Any]:
+    """Features of the training images as they are, and their labels, where known."""
+    module.eval()
+    known = np.flatnonzero(arrays.labels != UNKNOWN)
+    device = next(module.parameters()).device
+    found = []
+    for start in range(0, len(known), batch):
+        images = torch.from_numpy(arrays.images[known[start : start + batch]]).float().div_(255).unsqueeze(1)
+        found.append(module.features(images.to(device)).float().cpu().numpy())
+    return np.concatenate(found), arrays.labels[known]
+
+
+def unweighted(trainer: Trainer, shares: Tensor | float = 1.0) -> State:
     """The chosen weights, with what the class weights did to the logits undone.
 
     Cross-entropy with weights w learns p(c|x)·w_c up to a factor; subtracting log w_c gives back probabilities for
-    the classes' natural shares (Elkan 2001, theorem 2).
+    the classes' natural shares (Elkan 2001, theorem 2), and adding log s_c turns them into those for shares that are
+    s_c times the natural ones.
     """
     module = trainer.model.module
     module.load_state_dict(trainer.best)
-    module.shift_classes(-trainer.weights.log())
+    module.shift_classes(torch.log(shares / trainer.weights))
     return {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
+def wanted_shares(recipe: Recipe, arrays: Arrays) -> Tensor | float:
+    """The class shares in the dataset of ``shares_of``, as multiples of those among all that is drawn in an epoch.
+
+    Raises ``ConfigError`` if the recipe has no such dataset, or the dataset not all the classes that others have.
+    """
+    if recipe.shares_of is None:
+        return 1.0
+    names = [source.name for source in recipe.data]
+    if recipe.shares_of not in names:
+        raise ConfigError(f"shares_of = '{recipe.shares_of}'", expected="one of " + ", ".join(names))
+    drawn = np.array([*(source.share for source in recipe.data), 1.0])[arrays.source]
+    known = arrays.labels != UNKNOWN
+    own = known & (arrays.source == names.index(recipe.shares_of))
+    wanted = np.bincount(arrays.labels[own], minlength=len(CLASSES)) / own.sum()
+    found = np.bincount(arrays.labels[known], drawn[known], len(CLASSES)) / drawn[known].sum()
+    if (wanted[found > 0] == 0).any():
+        raise ConfigError(f"{recipe.shares_of} lacks a class", expected="every class of the training images")
+    return torch.tensor(np.where(found > 0, wanted / np.maximum(found, 1e-12), 1.0), dtype=torch.float32)
 
 
 def _start(recipe: Recipe, fabric: Fabric, arrays: Arrays) -> Trainer:
     torch.manual_seed(recipe.seed)
-    model = create_model(
-        recipe.system,
-        classes=len(CLASSES),
-        encoder_weights=recipe.encoder_weights,
-        pretrained=recipe.pretrained,
-    )
-    if recipe.init_weights:
-        state, _ = read_tensors(recipe.init_weights)
-        floats = {
-            k: v.float() if v.is_floating_point() else v for k, v in state.items()
-        }  # bundles hold 16 bits
-        load_weights(model, floats, recipe.init_weights)
-    model = model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(_groups(model, recipe), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    model: Any = quicken(build_system(recipe)).to(memory_format=torch.channels_last)
+    balancer = make_balancer(recipe.balancing, _tasks(recipe), fixed_weights(recipe)).to(fabric.device)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    model, optimizer = fabric.setup(model, optimizer)
+    model, optimizer = fabric.setup(model, make_optimizer(model, balancer, recipe))
     average = {k: v.to(fabric.device) for k, v in average.items()}
-    weights = class_weights(arrays.labels, len(CLASSES), recipe.balance).to(fabric.device)
-    return Trainer(fabric, model, optimizer, weights, average, {k: v.clone() for k, v in average.items()})
+    power = recipe.balance if recipe.sampling == "natural" else 0.0  # one cure for imbalance at a time
+    weights = class_weights(arrays.labels, len(CLASSES), power).to(fabric.device)
+    best = {k: v.clone() for k, v in average.items()}
+    return Trainer(fabric, model, balancer, optimizer, weights, average, best)
 
 
-def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameter groups: the pretrained encoder learns slower; norms and biases do not decay."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
-    return [
-        {
-            "params": members,
-            "factor": recipe.encoder_lr_factor if encoder else 1.0,
-            "weight_decay": recipe.weight_decay if decays else 0.0,
-        }
-        for (encoder, decays), members in groups.items()
-    ]
+def _tasks(recipe: Recipe) -> tuple[str, ...]:
+    from senoscope import models
+
+    gives = models.info(recipe.system).facts["gives"]
+    parts = {"class_logits": "class", "mask_logits": "mask", "contour_logits": "contour", "boxes": "box"}
+    return tuple(task for key, task in parts.items() if key in gives)
 
 
-def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017), for a step counted from 0."""
-    warm = recipe.warmup_epochs * steps_per_epoch
-    total = recipe.epochs * steps_per_epoch
-    if step < warm:
-        return recipe.lr * (step + 1) / (warm + 1)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, total - warm)))
-
-
-def _epoch(recipe: Recipe, trainer: Trainer, arrays: Arrays, steps: int, advance: Any) -> dict[str, float]:
+def _epoch(recipe: Recipe, trainer: Trainer, batches: Batches, advance: Any) -> dict[str, float]:
     trainer.model.train()
-    started, total, seen = time.perf_counter(), torch.zeros(3), 0
-    for step, batch in enumerate(_batches(recipe, trainer, arrays, steps)):
-        images, masks, has_mask, labels = (part.to(trainer.fabric.device) for part in batch)
+    module, fabric, steps = trainer.model.module, trainer.fabric, batches.steps
+    started, seen, totals = time.perf_counter(), 0, dict[str, Tensor]()
+    for step, batch in enumerate(batches.epoch(trainer.epoch)):
+        images, masks, has_mask, labels = batch.to(fabric.device)
         rate = learning_rate(recipe, trainer.epoch * steps + step, steps)
         for group in trainer.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         torch.manual_seed(hash((recipe.seed, trainer.epoch, step)) & 0x7FFFFFFF)  # dropout
-        outputs = trainer.model(images)
-        by_class = class_loss(outputs.class_logits, labels, trainer.weights, recipe.label_smoothing)
-        by_mask = mask_loss(outputs.mask_logits, masks, has_mask)
-        loss = recipe.class_weight * by_class + recipe.mask_weight * by_mask
+        outputs = trainer.model(images, mask=masks) if module.uses_mask else trainer.model(images)
+        losses = task_losses(module, outputs, Targets(masks, has_mask, labels), recipe, trainer.weights)
+        loss = trainer.balancer(losses, shared_weights(module) if recipe.balancing == "gradnorm" else None)
         trainer.optimizer.zero_grad()
-        trainer.fabric.backward(loss)
-        trainer.fabric.clip_gradients(trainer.model, trainer.optimizer, max_norm=recipe.clip)
+        fabric.backward(loss)
+        fabric.clip_gradients(trainer.model, trainer.optimizer, max_norm=recipe.clip)
         trainer.optimizer.step()
         decay = min(recipe.ema, (1 + trainer.epoch * steps + step) / (10 + trainer.epoch * steps + step))
-        update_average(trainer.average, trainer.model.module, decay)
-        total += torch.stack([loss, by_class, by_mask]).detach().float().cpu()
+        update_average(trainer.average, module, decay)
+        for name, value in {"loss": loss, **{f"{task}_loss": v for task, v in losses.items()}}.items():
+            totals[name] = totals.get(name, torch.zeros(())) + value.detach().float().cpu()
         seen += len(images)
         advance(1)
-    if not bool(torch.isfinite(total).all()):
-        raise UsageError(
+    if not all(finite(total) for total in totals.values()):
+        raise DivergedError(
             f"the loss is no longer a number in epoch {trainer.epoch + 1}",
             fix="lower lr or clip in the recipe and train again",
         )
-    mean = (total / steps).tolist()
     seconds = time.perf_counter() - started
-    return {
-        "epoch": trainer.epoch + 1,
-        "loss": mean[0],
-        "class_loss": mean[1],
-        "mask_loss": mean[2],
-        "lr": rate,
-        "images_per_second": seen * trainer.fabric.world_size / seconds,
+    row = {
+        "epoch": float(trainer.epoch + 1),
+        **{name: float(total) / steps for name, total in totals.items()},
     }
-
-
-def _batches(recipe: Recipe, trainer: Trainer, arrays: Arrays, steps: int) -> Iterator[tuple[Tensor, ...]]:
-    """Augmented batches of this process, the next one made while the last is learnt from."""
-    fabric, epoch = trainer.fabric, trainer.epoch
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(arrays))
-    order = np.resize(
-        order, steps * recipe.batch * fabric.world_size if fabric.world_size > 1 else len(order)
-    )
-    mine = order[fabric.global_rank :: fabric.world_size]
-
-    def make(step: int) -> tuple[Tensor, ...]:
-        chosen = mine[step * recipe.batch : (step + 1) * recipe.batch]
-        rng = np.random.default_rng([recipe.seed, epoch, step, fabric.global_rank])
-        images = torch.from_numpy(arrays.images[chosen]).float().div_(255).unsqueeze(1)
-        masks = torch.from_numpy(arrays.masks[chosen]).float().unsqueeze(1)
-        images, masks = augment(images, masks, recipe.augment, recipe.train_size, rng)
-        return (
-            images.contiguous(memory_format=torch.channels_last),
-            masks,
-            torch.from_numpy(arrays.has_mask[chosen]),
-            torch.from_numpy(arrays.labels[chosen]),
-        )
-
-    # One thread for the next batch: more would fight the training for the same cores.
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        upcoming = pool.submit(make, 0)
-        for step in range(steps):
-            batch = upcoming.result()
-            if step + 1 < steps:
-                upcoming = pool.submit(make, step + 1)
-            yield batch
-
-
-@torch.no_grad()
-def update_average(average: State, model: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights and batch-norm statistics, in place; counters are copied."""
-    current = model.state_dict()
-    names = [k for k, v in average.items() if v.is_floating_point()]
-    torch._foreach_lerp_([average[k] for k in names], [current[k].detach() for k in names], 1 - decay)
-    for key in average.keys() - set(names):
-        average[key].copy_(current[key])
+    if recipe.balancing != "fixed":
+        row |= {f"{task}_weight": value for task, value in trainer.balancer.weights().items()}
+    return row | {"lr": rate, "images_per_second": seen * fabric.world_size / seconds}
 
 
 def _finish_epoch(recipe: Recipe, trainer: Trainer, row: dict[str, float], out: Path) -> None:
@@ -274,6 +274,7 @@ def _finish_epoch(recipe: Recipe, trainer: Trainer, row: dict[str, float], out: 
             trainer.average,
             trainer.best,
             trainer.optimizer,
+            trainer.balancer,
             trainer.progress,
         )
         runs.write_history(out, trainer.history)

@@ -6,25 +6,30 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from senoscope.errors import UsageError
-from senoscope.imaging.preprocess import Preprocess
+from senoscope.imaging.preprocess import Frame, Preprocess
 from senoscope.imaging.read import read_sample
-from senoscope.models import create_model
 from senoscope.models.interface import System
-from senoscope.schema import CLASSES, FloatArray, Record, Sample
+from senoscope.schema import Box, FloatArray, Record, Sample
 from senoscope.training import runs
+from senoscope.training.build import build_system
 from senoscope.training.checkpoint import load_weights, read_tensors
 from senoscope.training.recipe import Recipe, read_recipe
 
 
 class RawPrediction(NamedTuple):
-    """A sample, the network's class logits (C) and its lesion probability H×W in the sample's frame."""
+    """A sample and what the network says of it in the sample's frame; ``None`` is what the system does not give.
+
+    ``logits`` (C), ``lesion_map`` H×W in 0..1, ``box`` in pixels.
+    """
 
     sample: Sample
-    logits: FloatArray
-    lesion_map: FloatArray
+    logits: FloatArray | None
+    lesion_map: FloatArray | None
+    box: Box | None = None
 
 
 def load_run(folder: Path) -> tuple[Recipe, System]:
@@ -39,17 +44,40 @@ def load_run(folder: Path) -> tuple[Recipe, System]:
     if not (folder / runs.WEIGHTS).is_file():
         raise UsageError(f"the run {folder} is not finished", fix="finish it with: senoscope train --resume")
     recipe = read_recipe(folder / runs.RECIPE)
-    model = create_model(recipe.system, classes=len(CLASSES), mirror=recipe.mirror)
+    model = build_system(recipe, trained=True)
     load_weights(model, read_tensors(folder / runs.WEIGHTS)[0], folder / runs.WEIGHTS)
     return recipe, model.eval()
 
 
 @torch.inference_mode()
-def predict(model: System, preprocess: Preprocess, records: Iterable[Record]) -> Iterator[RawPrediction]:
-    """Predict record by record, in float32, as a bundle would."""
+def predict(
+    model: System, preprocess: Preprocess, records: Iterable[Record], *, mask_given: bool = False
+) -> Iterator[RawPrediction]:
+    """Predict record by record, in float32, as a bundle would.
+
+    With ``mask_given`` the network is handed the sample's true mask (an empty one where none is known).
+    """
     for record in records:
         sample = read_sample(record)
         prepared, frame = preprocess.apply(sample.image)
-        outputs = model(torch.from_numpy(prepared)[None, None])
-        lesion_map = frame.to_original(outputs.mask_logits[0, 0].sigmoid().numpy())
-        yield RawPrediction(sample, outputs.class_logits[0].numpy(), lesion_map)
+        given = {}
+        if mask_given:
+            mask = np.zeros_like(prepared) if sample.mask is None else preprocess.apply_mask(sample.mask)
+            given = {"mask": torch.from_numpy(mask.astype(np.float32))[None, None]}
+        outputs = model(torch.from_numpy(prepared)[None, None], **given)
+        logits, mask_logits, boxes = outputs.class_logits, outputs.mask_logits, outputs.boxes
+        yield RawPrediction(
+            sample,
+            None if logits is None else logits[0].numpy(),
+            None if mask_logits is None else frame.to_original(mask_logits[0, 0].sigmoid().numpy()),
+            None if boxes is None else _box(boxes[0].tolist(), frame),
+        )
+
+
+def _box(box: list[float], frame: Frame) -> Box:
+    """A box (x, y, width, height) in 0..1 of the network's square, in the original image's pixels, clipped to it."""
+    x, y, width, height = (frame.size * value for value in box)
+    sx, sy = frame.width / frame.columns, frame.height / frame.rows
+    left, right = (min(max((v - frame.left) * sx, 0.0), frame.width) for v in (x, x + width))
+    top, bottom = (min(max((v - frame.top) * sy, 0.0), frame.height) for v in (y, y + height))
+    return Box(left, top, right - left, bottom - top)

@@ -35,6 +35,9 @@ class DataSource(_Part):
     root: Path | None = None
     split: str | None = None
     fold: int | None = Field(default=None, ge=0)
+    share: float = Field(
+        default=1.0, gt=0, le=1, description="share of its training images drawn, anew, for each epoch"
+    )
 
 
 class Augment(_Part):
@@ -43,6 +46,10 @@ class Augment(_Part):
     flip: float = Field(default=0.5, ge=0, le=1)
     rotate_degrees: float = Field(default=12.0, ge=0, le=180)
     zoom: tuple[float, float] = (0.65, 1.3)
+    border: Literal["black", "reflect"] = Field(
+        default="black",
+        description="what lies beyond the image where a window is larger: nothing, or the image and lesions mirrored",
+    )
     aspect: float = Field(default=0.3, ge=0, lt=1, description="largest stretch of one side, as exp(±aspect)")
     gamma: float = Field(default=0.3, ge=0, description="standard deviation of the logarithm of the gamma")
     contrast: float = Field(default=0.25, ge=0, lt=1)
@@ -76,9 +83,37 @@ class Recipe(_Part):
     ema: float = Field(default=0.995, ge=0, lt=1)
     clip: float = Field(default=5.0, gt=0)
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the system's constructor")
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    class_loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+    mask_loss: Literal["dice-bce", "dice", "bce", "focal", "tversky", "boundary"] = "dice-bce"
+    box_loss: Literal["smooth-l1", "giou"] = "giou"
     mask_weight: float = Field(default=1.0, ge=0)
     class_weight: float = Field(default=1.0, ge=0)
+    box_weight: float = Field(default=1.0, ge=0)
+    auxiliary_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="weight of the mean loss of auxiliary outputs (deep supervision, members)",
+    )
+    balancing: Literal["fixed", "uncertainty", "gradnorm", "adaptive"] = Field(
+        default="fixed", description="how the tasks' losses are weighed against each other"
+    )
+    sampling: Literal["natural", "over", "under"] = Field(
+        default="natural", description="rare classes drawn more often, or common ones less, or neither"
+    )
+    mask_given: bool = Field(
+        default=False,
+        description="give the lesion's true mask to the network at validation and test too, as a few papers do; "
+        "stamps every report",
+    )
     balance: float = Field(default=0.5, ge=0, le=1, description="power of the inverse class frequency")
+    shares_of: str | None = Field(
+        default=None,
+        description="the dataset whose class shares the kept network's probabilities are for; all training images "
+        "if not given",
+    )
     patience: int = Field(
         default=10, ge=1, description="epochs without a better validation score before stopping"
     )
@@ -141,7 +176,7 @@ def read_recipe(path: Path, **overrides: Any) -> Recipe:
         ) from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds {type(content).__name__}", expected="a mapping of recipe keys")
-    return make_recipe({**content, **overrides}, source=str(path))
+    return make_recipe(merged(content, overrides), source=str(path))
 
 
 def make_recipe(content: dict[str, Any], source: str = "recipe") -> Recipe:
@@ -192,6 +227,34 @@ def find_recipe(name_or_path: str) -> Path:
         expected="a YAML file or one of " + ", ".join(recipes),
         fix=f"perhaps you mean '{close[0]}'" if close else "",
     )
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """``key=value`` as a recipe's keys, the value read as YAML, dotted keys as keys within keys.
+
+    Raises ``UsageError`` for text without an equals sign or with a value that is not YAML.
+    """
+    key, mark, value = text.partition("=")
+    try:
+        content: Any = yaml.load(value, Loader=_Loader)  # noqa: S506 - a safe loader
+    except yaml.YAMLError:
+        mark = ""
+    if not mark or not key:
+        raise UsageError(f"'{text}' sets nothing", expected="KEY=VALUE, such as lr=1e-3 or augment.blur=0")
+    for part in reversed(key.split(".")):
+        content = {part: content}
+    return dict(content)
+
+
+def merged(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``content`` with ``changes`` put in, mapping by mapping."""
+    both = {
+        key: merged(content[key], value)
+        if isinstance(content.get(key), dict) and isinstance(value, dict)
+        else value
+        for key, value in changes.items()
+    }
+    return {**content, **both}
 
 
 def hold_out(recipe: Recipe, fold: int) -> Recipe:

@@ -27,13 +27,6 @@ class StridedDepthwise(nn.Conv2d):
     oneDNN has no fast bfloat16 kernel for its gradient: at 16×576×12×12 the float32 one is about 30 times quicker.
     """
 
-    @classmethod
-    def like(cls, layer: nn.Conv2d) -> StridedDepthwise:
-        """The same layer (3×3, stride 2, as all of MobileNetV2's strided ones), weights included."""
-        own = cls(layer.in_channels, layer.out_channels, 3, 2, 1, groups=layer.groups, bias=False)
-        own.weight = layer.weight
-        return own
-
     def forward(self, input: Tensor) -> Tensor:
         """N×C×H×W to N×C×H/2×W/2."""
         if input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
@@ -42,25 +35,29 @@ class StridedDepthwise(nn.Conv2d):
         return super().forward(input)
 
 
+def quicken(model: nn.Module) -> nn.Module:
+    """Make every strided depthwise convolution of a model a :class:`StridedDepthwise`, in place; weights stay."""
+    for layer in model.modules():
+        if type(layer) is nn.Conv2d and layer.groups == layer.in_channels > 1 and max(layer.stride) > 1:
+            layer.__class__ = StridedDepthwise  # adds behaviour only: nothing to copy, nothing renamed
+    return model
+
+
 class MobileNetV2Encoder(nn.Module):
     """MobileNetV2 (Sandler et al. 2018) without its head, for one gray channel in 0..1.
 
     The stem's colour filters are summed, so that a gray image gives what its three equal channels would.
-    ``expand_first`` gives the first block the 1×1 expansion that some published weights carry.
+    The first block has the 1×1 expansion that some published weights carry.
     """
 
-    def __init__(self, *, expand_first: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__()
         net: Any = timm.create_model("mobilenetv2_100", pretrained=False, in_chans=1, num_classes=0)
-        if expand_first:
-            net.blocks[0][0] = InvertedResidual(32, 16, exp_ratio=1.0, act_layer=nn.ReLU6)
+        net.blocks[0][0] = InvertedResidual(32, 16, exp_ratio=1.0, act_layer=nn.ReLU6)
         self.conv_stem: nn.Module = net.conv_stem
         self.bn1: nn.Module = net.bn1
         self.blocks: nn.Sequential = net.blocks
-        for block in list(self.blocks.modules()):
-            for name, child in list(block.named_children()):
-                if isinstance(child, nn.Conv2d) and child.groups > 1 and child.stride == (2, 2):
-                    setattr(block, name, StridedDepthwise.like(child))
+        quicken(self.blocks)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features at strides 2, 4, 8, 16 and 32 of ``image`` (N×1×H×W in 0..1)."""
@@ -73,6 +70,28 @@ class MobileNetV2Encoder(nn.Module):
         return features
 
 
+FIRST_BLOCK = "blocks.0.0."
+
+
+def expanded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of the plain network with an identity as the first block's expansion.
+
+    What enters the block lies in 0..6 already, so its ReLU6 changes nothing.
+    """
+    names = {"conv_pw.": "conv_pwl.", "bn1.": "bn2.", "bn2.": "bn3."}
+    out = {k: v for k, v in state.items() if not k.startswith(FIRST_BLOCK)}
+    for key, value in state.items():
+        if key.startswith(FIRST_BLOCK):
+            part = key.removeprefix(FIRST_BLOCK)
+            head = part.split(".")[0] + "."
+            out[FIRST_BLOCK + part.replace(head, names.get(head, head))] = value
+    norm = nn.BatchNorm2d(32)
+    unit = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1 - norm.eps}
+    out |= {f"{FIRST_BLOCK}bn1.{key}": torch.full((32,), value) for key, value in unit.items()}
+    out[FIRST_BLOCK + "conv_pw.weight"] = torch.eye(32)[:, :, None, None]
+    return out
+
+
 def load_encoder(path: Path | None = None, *, pretrained: bool = False) -> MobileNetV2Encoder:
     """Build the encoder: from a safetensors file, from timm's hub (needs a network), or untrained.
 
@@ -81,12 +100,14 @@ def load_encoder(path: Path | None = None, *, pretrained: bool = False) -> Mobil
     WeightsError: the file is not safetensors, is damaged, or holds another network.
     """
     if path is not None:
-        state = _read(path)
+        state = read_encoder(path)
     elif pretrained:
         state = timm.create_model("mobilenetv2_100", pretrained=True).state_dict()
     else:
         return MobileNetV2Encoder()
-    encoder = MobileNetV2Encoder(expand_first="blocks.0.0.conv_pwl.weight" in state)
+    if FIRST_BLOCK + "conv_pw.weight" in state and FIRST_BLOCK + "conv_pwl.weight" not in state:
+        state = expanded(state)
+    encoder = MobileNetV2Encoder()
     if "conv_stem.weight" in state:
         state["conv_stem.weight"] = state["conv_stem.weight"].sum(1, keepdim=True)
     own = encoder.state_dict()
@@ -104,7 +125,8 @@ def load_encoder(path: Path | None = None, *, pretrained: bool = False) -> Mobil
     return encoder
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_encoder(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file in float32; raises ``WeightsError`` for anything else."""
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"{path} is a {path.suffix or 'nameless'} file",

@@ -1,4 +1,4 @@
-"""Losses for images whose class or mask may be unknown."""
+"""Losses of the class: logits N×C, labels N (-1 unknown), class weights C, label smoothing."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def mask_loss(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice loss (Milletari et al. 2016), averaged over the images with a known mask.
-
-    ``logits`` and ``masks`` N×1×H×W, ``known`` bool N. Dice counts images that hold a lesion; for an empty
-    mask only the cross-entropy speaks. Zero, with a gradient of zero, if no mask is known.
-    """
-    per_pixel = functional.binary_cross_entropy_with_logits(logits, masks, reduction="none")
-    entropy = per_pixel.mean((1, 2, 3))
-    probability = logits.sigmoid()
-    overlap = (probability * masks).sum((1, 2, 3))
-    total = (probability + masks).sum((1, 2, 3))
-    dice = 1 - (2 * overlap + 1) / (total + 1)
-    filled = masks.flatten(1).any(1)
-    each = entropy + torch.where(filled, dice, torch.zeros_like(dice))
-    return (each * known).sum() / known.sum().clamp(min=1)
-
-
 def class_loss(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy with class weights over the images whose label is known (``labels`` ≥ 0); zero if none is."""
     if not bool((labels >= 0).any()):
         return logits.sum() * 0
     return functional.cross_entropy(logits, labels, weights, ignore_index=-1, label_smoothing=smoothing)
+
+
+def focal_class_loss(
+    logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float = 0.0, gamma: float = 2.0
+) -> Tensor:
+    """Focal loss over the classes, (1 - p)^γ times the cross-entropy (Lin et al. 2017), averaged as that one is.
+
+    With ``gamma`` 0 it is :func:`class_loss`. Zero, with a gradient of zero, if no label is known.
+    """
+    known = labels >= 0
+    if not bool(known.any()):
+        return logits.sum() * 0
+    from monai.losses.focal_loss import FocalLoss  # importing it takes seconds: only who asks for it waits
+
+    chosen, classes = labels[known], logits.shape[1]
+    wanted = functional.one_hot(chosen, classes).to(logits) * (1 - smoothing) + smoothing / classes
+    each: Tensor = FocalLoss(gamma=gamma, use_softmax=True, reduction="none")(logits[known], wanted)
+    return (each * weights).sum() / weights[chosen].sum()
 
 
 def class_weights(labels: NDArray[np.int64], classes: int, power: float = 0.5) -> Tensor:

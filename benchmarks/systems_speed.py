@@ -1,0 +1,164 @@
+"""Training throughput of systems against smp's and MONAI's own networks; writes docs/results/systems-speed.json.
+
+Ours is one epoch of Senoscope's training (augmentation, clipping, averaged weights and all); theirs is the library's
+network, built with the same arguments, in the plain loop of train_speed.py, in float32 and in bfloat16 with
+channels-last memory: ours is compared with the quicker. The three take turns, so that all see the same machine.
+128 px, batch 8, simulated images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import monai.networks.nets as monai_nets
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.nn import functional
+
+from senoscope import models
+from senoscope._files import write_text
+from senoscope.training.batches import Batches
+from senoscope.training.build import recipe_for
+from senoscope.training.data import prepare
+from senoscope.training.loop import _epoch, _start
+
+OUT = Path(__file__).resolve().parents[1] / "docs/results/systems-speed.json"
+SIZE, BATCH, IMAGES, ROUNDS = 128, 8, 16, 3
+
+Build = Callable[[], nn.Module]
+
+
+def _smp(name: str, encoder: str, **options: Any) -> Build:
+    return lambda: getattr(smp, name)(encoder, encoder_weights=None, in_channels=3, classes=1, **options)
+
+
+PEERS: dict[str, tuple[str, Build]] = {
+    "unet-plus-plus": ("smp.UnetPlusPlus", _smp("UnetPlusPlus", "resnet34")),
+    "pspnet": ("smp.PSPNet", _smp("PSPNet", "resnet50")),
+    "deeplabv3plus": ("smp.DeepLabV3Plus", _smp("DeepLabV3Plus", "resnet50")),
+    "efficientnet-b0-unet": ("smp.Unet, efficientnet-b0", _smp("Unet", "efficientnet-b0")),
+    "mobile-unet": ("smp.Unet, mobilenet_v2", _smp("Unet", "mobilenet_v2")),
+    "attention-unet": (
+        "monai AttentionUnet",
+        lambda: monai_nets.AttentionUnet(2, 3, 1, (64, 128, 256, 512, 1024), (2, 2, 2, 2)),
+    ),
+    "unet": (
+        "monai BasicUNet",
+        lambda: monai_nets.BasicUNet(
+            2, 3, 1, (64, 128, 256, 512, 1024, 64), norm=("batch", {}), act=("relu", {})
+        ),
+    ),
+    "vnet-2d": ("monai VNet", lambda: monai_nets.VNet(spatial_dims=2, in_channels=1, out_channels=1)),
+    "densenet121": ("monai DenseNet121", lambda: monai_nets.DenseNet121(2, 3, 3)),
+    "resnet50": (
+        "monai resnet50",
+        lambda: monai_nets.resnet50(spatial_dims=2, n_input_channels=3, num_classes=3),
+    ),
+}
+
+
+def plain(build: Build, size: int, *, fast: bool) -> Callable[[], None]:
+    """One pass over random images with a plain loop, as a script does it."""
+    torch.manual_seed(0)
+    model = build().train()
+    channels = 1 if isinstance(model, monai_nets.VNet) else 3
+    images = torch.rand(IMAGES, channels, size, size)
+    masks, labels = (torch.rand(IMAGES, 1, size, size) > 0.8).float(), torch.arange(IMAGES) % 3
+    if fast:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+
+    def run() -> None:
+        for chosen in torch.randperm(IMAGES).split(BATCH):
+            x, y = images[chosen], masks[chosen]
+            if fast:
+                x = x.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16) if fast else nullcontext():
+                out = model(x)
+            out = (out[0] if isinstance(out, (tuple, list)) else out).float()
+            if out.ndim == 2:
+                loss = functional.cross_entropy(out, labels[chosen])
+            else:
+                share = out.sigmoid()
+                dice = 1 - (2 * (share * y).sum() + 1) / ((share + y).sum() + 1)
+                loss = functional.binary_cross_entropy_with_logits(out, y) + dice
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+def ours(name: str, size: int) -> Callable[[], Any]:
+    """One epoch of a system's training on simulated images."""
+    recipe = recipe_for(name, ["busi"], image_size=size, batch=BATCH, phantoms=IMAGES)
+    arrays = prepare([], recipe.preprocess, phantoms=IMAGES)
+    trainer = _start(recipe, Fabric(devices=1, precision=recipe.precision), arrays)
+    batches = Batches(recipe, arrays)
+    return lambda: _epoch(recipe, trainer, batches, lambda _: None)
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Median rates of the three, and the ratio of ours to the quicker plain loop."""
+    title, build = PEERS[name]
+    turns = {
+        "ours": ours(name, SIZE),
+        "plain_float32": plain(build, SIZE, fast=False),
+        "plain_bfloat16_channels_last": plain(build, SIZE, fast=True),
+    }
+    rates: dict[str, list[float]] = {key: [] for key in turns}
+    for turn in range(ROUNDS + 1):
+        for key, run in turns.items():
+            start = time.perf_counter()
+            run()
+            if turn:  # the first warms up
+                rates[key].append(IMAGES / (time.perf_counter() - start))
+    best = max((key for key in rates if key != "ours"), key=lambda key: float(np.median(rates[key])))
+    ratios = np.divide(rates["ours"], rates[best])
+    own = sum(weight.numel() for weight in models.create_model(name, image_size=SIZE).parameters())
+    return {
+        "peer": title,
+        "params": own,
+        "peer_params": sum(weight.numel() for weight in build().parameters()),
+        "ratio": {
+            "value": float(np.median(ratios)),
+            "low": float(ratios.min()),
+            "high": float(ratios.max()),
+            "n": ROUNDS,
+        },
+        "compared_with": best,
+        "images_per_second": {key: float(np.median(found)) for key, found in rates.items()},
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure the systems named, or all that have a peer."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("systems", nargs="*", default=list(PEERS))
+    found = json.loads(OUT.read_text(encoding="utf-8"))["systems"] if OUT.is_file() else {}
+    for name in parser.parse_args().systems:
+        found[name] = measure(name)
+        print(name, round(found[name]["ratio"]["value"], 2), flush=True)
+    content = {
+        "interval": "smallest and largest of the rounds",
+        "size": SIZE,
+        "batch": BATCH,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "machine": "2-core x86-64 CPU, no accelerator",
+        "systems": found,
+    }
+    write_text(OUT, json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
