@@ -1,9 +1,9 @@
 """Training throughput of systems against smp's and MONAI's own networks; writes docs/results/systems-speed.json.
 
 Ours is one epoch of Senoscope's training (augmentation, clipping, averaged weights and all); theirs is the library's
-network, built with the same arguments, in the plain loop of train_speed.py, in float32 and in bfloat16 with
-channels-last memory: ours is compared with the quicker. The three take turns, so that all see the same machine.
-128 px, batch 8, simulated images.
+network that comes nearest (parameters and GMACs of both are in the file), in the plain loop of train_speed.py, in
+float32 and in bfloat16 with channels-last memory: ours is compared with the quicker. The three take turns, so that all
+see the same machine. 128 px, batch 8, simulated images.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from senoscope import models
 from senoscope._files import write_text
@@ -42,9 +43,7 @@ def _smp(name: str, encoder: str, **options: Any) -> Build:
 
 
 PEERS: dict[str, tuple[str, Build]] = {
-    "unet-plus-plus": ("smp.UnetPlusPlus", _smp("UnetPlusPlus", "resnet34")),
-    "pspnet": ("smp.PSPNet", _smp("PSPNet", "resnet50")),
-    "deeplabv3plus": ("smp.DeepLabV3Plus", _smp("DeepLabV3Plus", "resnet50")),
+    "deeplabv3plus": ("smp.DeepLabV3Plus, resnet101", _smp("DeepLabV3Plus", "resnet101")),
     "efficientnet-b0-unet": ("smp.Unet, efficientnet-b0", _smp("Unet", "efficientnet-b0")),
     "mobile-unet": ("smp.Unet, mobilenet_v2", _smp("Unet", "mobilenet_v2")),
     "attention-unet": (
@@ -107,6 +106,14 @@ def ours(name: str, size: int) -> Callable[[], Any]:
     return lambda: _epoch(recipe, trainer, batches, lambda _: None)
 
 
+@torch.inference_mode()
+def gmacs(model: nn.Module, channels: int) -> float:
+    """Multiply-adds of one image, in thousand millions."""
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, channels, SIZE, SIZE))
+    return float(counter.get_total_flops()) / 2e9
+
+
 def measure(name: str) -> dict[str, Any]:
     """Median rates of the three, and the ratio of ours to the quicker plain loop."""
     title, build = PEERS[name]
@@ -128,7 +135,9 @@ def measure(name: str) -> dict[str, Any]:
     return {
         "peer": title,
         "params": own,
+        "gmacs": gmacs(models.create_model(name, image_size=SIZE), 1),
         "peer_params": sum(weight.numel() for weight in build().parameters()),
+        "peer_gmacs": gmacs(build(), 1 if name == "vnet-2d" else 3),
         "ratio": {
             "value": float(np.median(ratios)),
             "low": float(ratios.min()),

@@ -71,6 +71,16 @@ def test_pickles_are_refused_by_suffix_and_by_content(folder: Path, fake: Module
         load_bundle(folder)
 
 
+def test_a_header_length_that_looks_like_a_pickle_is_none(folder: Path, fake: ModuleType) -> None:
+    """A safetensors file begins with its header's length, and 640 is written as a pickle's first bytes are."""
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(640)
+    content = len(header).to_bytes(8, "little") + header + bytes(4)
+    assert content[:2] == b"\x80\x02"
+    (folder / "weights.safetensors").write_bytes(content)
+    fake.rehash(folder)
+    assert load_bundle(folder).card.name == "fake-us"
+
+
 @pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", "a\\b", ".hidden", "c:x"])
 def test_files_outside_the_folder_are_refused(folder: Path, fake: ModuleType, name: str) -> None:
     fake.edit_card(folder, files={**fake.hashes(folder), name: "0" * 64})
