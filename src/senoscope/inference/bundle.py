@@ -154,11 +154,10 @@ def _refuse_unsafe(path: Path) -> None:
         )
     with path.open("rb") as stream:
         start = stream.read(9)
-    if start[8:] == b"{":  # a safetensors file begins with the length of its header, which may look like anything
-        return
-    if (
-        start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    ) or start[:4] == b"PK\x03\x04":
+    # A safetensors file begins with the length of its header, whose bytes may look like anything.
+    safetensors = start[8:] == b"{"
+    pickled = start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if not safetensors and (pickled or start[:4] == b"PK\x03\x04"):
         raise _pickled(path)
 
 
