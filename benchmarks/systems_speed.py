@@ -33,7 +33,7 @@ from senoscope.training.data import prepare
 from senoscope.training.loop import _epoch, _start
 
 OUT = Path(__file__).resolve().parents[1] / "docs/results/systems-speed.json"
-SIZE, BATCH, IMAGES, ROUNDS = 128, 8, 16, 3
+SIZE, BATCH, IMAGES, ROUNDS = 128, 8, 64, 3
 
 Build = Callable[[], nn.Module]
 
@@ -144,6 +144,7 @@ def measure(name: str) -> dict[str, Any]:
             "high": float(ratios.max()),
             "n": ROUNDS,
         },
+        "images": IMAGES,
         "compared_with": best,
         "images_per_second": {key: float(np.median(found)) for key, found in rates.items()},
     }  # fmt: skip
