@@ -94,3 +94,13 @@ def test_a_segmenter_trains_predicts_and_lends_its_weights_to_itself_only(
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     with pytest.raises(WeightsError, match="do not fit this network"):
         build_system(make_recipe({**again, "system": "resnet18", "options": {}}))
+
+
+@pytest.mark.parametrize("key", [{"sampling": "over"}, {"sampling": "under"}])
+def test_shares_do_not_go_with_sampling(
+    phantom_root: Path, small: dict[str, Any], key: dict[str, Any]
+) -> None:
+    data = [{**small["data"][0], "share": 0.5}]
+    with pytest.raises(ConfigError, match="beside over- or under-sampling"):
+        check_needs(make_recipe({**small, **key, "data": data}), read(phantom_root))
+    check_needs(make_recipe({**small, "data": data}), read(phantom_root))

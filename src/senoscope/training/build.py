@@ -85,8 +85,17 @@ def recipe_for(system: str, data: Sequence[str], **overrides: Any) -> Recipe:
 def check_needs(recipe: Recipe, records: Sequence[Record]) -> None:
     """Raise before training starts if the data has nothing of what the system learns from.
 
-    ``DatasetError`` names what is needed and what the data has; ``UsageError`` if no such mask may be given.
+    ``DatasetError`` names what is needed and what the data has; ``UsageError`` if no such mask may be given;
+    ``ConfigError`` for keys of the recipe that contradict each other.
     """
+    names = [source.name for source in recipe.data]
+    shared = any(source.share < 1 for source in recipe.data)
+    if (shared or recipe.shares_of) and (recipe.sampling != "natural" or len(set(names)) < len(names)):
+        raise ConfigError(
+            "share and shares_of beside over- or under-sampling, or with a dataset named twice",
+            expected="sampling: natural, and each dataset once",
+            fix="choose one of them",
+        )
     row = models.info(recipe.system)
     has = {
         "mask": any(record.masks is not None for record in records),
@@ -101,9 +110,9 @@ def check_needs(recipe: Recipe, records: Sequence[Record]) -> None:
         )
     lacking = [need for need in row.facts["needs"] if not has.get(need, True)]
     if lacking:
-        names = ", ".join(source.name for source in recipe.data)
         raise DatasetError(
-            f"{recipe.system} needs {' and '.join(f'{need}s' for need in lacking)}, which {names} does not have",
+            f"{recipe.system} needs {' and '.join(f'{need}s' for need in lacking)}, which {', '.join(names)} does not "
+            "have",
             expected=f"data with {', '.join(row.facts['needs'])}",
             fix="choose other data, or a system that needs less: senoscope models list",
         )

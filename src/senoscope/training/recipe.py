@@ -101,7 +101,9 @@ class Recipe(_Part):
         default="fixed", description="how the tasks' losses are weighed against each other"
     )
     sampling: Literal["natural", "over", "under"] = Field(
-        default="natural", description="rare classes drawn more often, or common ones less, or neither"
+        default="natural",
+        description="rare classes drawn more often, or common ones less, or neither; the probabilities are then for "
+        "what is drawn",
     )
     mask_given: bool = Field(
         default=False,

@@ -13,12 +13,10 @@ from timm.models._efficientnet_blocks import InvertedResidual
 from torch import Tensor, nn
 
 from senoscope.errors import WeightsError
+from senoscope.models.blocks.inputs import IMAGENET_MEAN, IMAGENET_STD
 
 CHANNELS = (16, 24, 32, 96, 320)
 """Channels of the five stages, at strides 2, 4, 8, 16 and 32."""
-
-GRAY_MEAN, GRAY_STD = 0.449, 0.226
-"""ImageNet's mean and standard deviation, averaged over the colour channels."""
 
 
 class StridedDepthwise(nn.Conv2d):
@@ -61,7 +59,7 @@ class MobileNetV2Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features at strides 2, 4, 8, 16 and 32 of ``image`` (N×1×H×W in 0..1)."""
-        x = self.bn1(self.conv_stem((image - GRAY_MEAN) / GRAY_STD))
+        x = self.bn1(self.conv_stem((image - IMAGENET_MEAN) / IMAGENET_STD))
         features = []
         for index, stage in enumerate(self.blocks):
             x = stage(x)
@@ -110,19 +108,26 @@ def load_encoder(path: Path | None = None, *, pretrained: bool = False) -> Mobil
     encoder = MobileNetV2Encoder()
     if "conv_stem.weight" in state:
         state["conv_stem.weight"] = state["conv_stem.weight"].sum(1, keepdim=True)
-    own = encoder.state_dict()
-    wrong = [
-        k for k, v in own.items() if "num_batches" not in k and (k not in state or state[k].shape != v.shape)
-    ]
-    if wrong:
+    fit_weights(encoder, state, "mobilenetv2_100", path or "the downloaded weights")
+    return encoder
+
+
+def fit_weights(model: nn.Module, state: dict[str, Tensor], name: str, source: Path | str) -> None:
+    """Load the weights of timm's ``name`` into a model; they may lack counters and hold more than it needs (a head).
+
+    Raises ``WeightsError`` naming what is missing or of another shape.
+    """
+    own = model.state_dict()
+    fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    missing = [key for key in own if key not in fits and "num_batches" not in key]
+    if missing:
         raise WeightsError(
-            f"{path or 'the downloaded weights'}: {len(wrong)} of {len(own)} tensors are missing or of another "
-            f"shape, first {wrong[0]}",
-            expected="the weights of timm's mobilenetv2_100",
+            f"{source}: {len(missing)} of {len(own)} tensors of {name} are missing or of another shape, "
+            f"first {missing[0]}",
+            expected=f"the weights of timm's {name}",
             fix="pass the file of that encoder to --encoder-weights",
         )
-    encoder.load_state_dict({k: state[k] for k in own if k in state}, strict=False)
-    return encoder
+    model.load_state_dict(fits, strict=False)
 
 
 def read_encoder(path: Path) -> dict[str, Tensor]:

@@ -9,8 +9,7 @@ import timm
 from timm.models._efficientnet_blocks import InvertedResidual
 from torch import nn
 
-from senoscope.errors import WeightsError
-from senoscope.models.blocks.encoder import FIRST_BLOCK, expanded, read_encoder
+from senoscope.models.blocks.encoder import FIRST_BLOCK, expanded, fit_weights, read_encoder
 
 
 def expanded_mobilenet(
@@ -26,21 +25,10 @@ def expanded_mobilenet(
     )
     state = expanded(plain.state_dict())
     plain.blocks[0][0] = InvertedResidual(32, 16, exp_ratio=1.0, act_layer=nn.ReLU6)
-    own = plain.state_dict()
     if encoder_weights is not None:
         state = read_encoder(encoder_weights)
         if FIRST_BLOCK + "conv_pwl.weight" not in state:
             state = expanded(state)
-    elif not pretrained:
-        return plain  # type: ignore[no-any-return]
-    fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    missing = [k for k in own if k not in fits and "num_batches" not in k]
-    if missing:
-        raise WeightsError(
-            f"{encoder_weights}: {len(missing)} of {len(own)} tensors of mobilenetv2_100 are missing or of another "
-            f"shape, first {missing[0]}",
-            expected="the weights of timm's mobilenetv2_100",
-            fix="pass the file of that encoder to --encoder-weights",
-        )
-    plain.load_state_dict(fits, strict=False)
+    if encoder_weights is not None or pretrained:
+        fit_weights(plain, state, "mobilenetv2_100", encoder_weights or "the downloaded weights")
     return plain  # type: ignore[no-any-return]
