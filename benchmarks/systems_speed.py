@@ -31,6 +31,7 @@ from senoscope.training.batches import Batches
 from senoscope.training.build import recipe_for
 from senoscope.training.data import prepare
 from senoscope.training.loop import _epoch, _start
+from senoscope.training.memory import kept_memory
 
 OUT = Path(__file__).resolve().parents[1] / "docs/results/systems-speed.json"
 SIZE, BATCH, IMAGES, ROUNDS = 128, 8, 64, 3
@@ -103,7 +104,12 @@ def ours(name: str, size: int) -> Callable[[], Any]:
     arrays = prepare([], recipe.preprocess, phantoms=IMAGES)
     trainer = _start(recipe, Fabric(devices=1, precision=recipe.precision), arrays)
     batches = Batches(recipe, arrays)
-    return lambda: _epoch(recipe, trainer, batches, lambda _: None)
+
+    def run() -> None:
+        with kept_memory():  # as in train()
+            _epoch(recipe, trainer, batches, lambda _: None)
+
+    return run
 
 
 @torch.inference_mode()

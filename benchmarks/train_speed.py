@@ -27,6 +27,7 @@ from senoscope.models.blocks.encoder import StridedDepthwise
 from senoscope.training.batches import Batches
 from senoscope.training.data import prepare
 from senoscope.training.loop import _epoch, _start
+from senoscope.training.memory import kept_memory
 from senoscope.training.recipe import find_recipe, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +82,12 @@ def loops() -> Iterator[tuple[str, Callable[[], Any]]]:
     arrays = prepare([], recipe.preprocess, phantoms=IMAGES)
     trainer = _start(recipe, Fabric(devices=1, precision=recipe.precision), arrays)
     batches = Batches(recipe, arrays)
-    yield "ours", lambda: _epoch(recipe, trainer, batches, lambda _: None)
+
+    def ours() -> None:
+        with kept_memory():  # as in train()
+            _epoch(recipe, trainer, batches, lambda _: None)
+
+    yield "ours", ours
     size = recipe.train_size
     images = functional.interpolate(
         torch.from_numpy(arrays.images).float().div(255).unsqueeze(1), size=(size, size)

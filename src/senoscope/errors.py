@@ -41,6 +41,10 @@ class UsageError(SenoscopeError):
     exit_code = 2
 
 
+class BusyError(UsageError):
+    """Another process is at work in the same folder."""
+
+
 class ImageError(SenoscopeError):
     """An image cannot be read safely or faithfully."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from senoscope import data as datasets
 from senoscope._files import find_data
 from senoscope.errors import LeakageError
 from senoscope.imaging.preprocess import Preprocess
@@ -115,3 +116,26 @@ def test_probabilities_can_be_for_one_datasets_class_shares() -> None:
     arrays = Arrays(blank.astype(np.uint8), blank > 0, blank[:, 0, 0] > 0, labels, source)
     found = wanted_shares(recipe, arrays)  # drawn: 1 : 4 : 3 of 8
     torch.testing.assert_close(found, torch.tensor([0.25 / 0.125, 0.5 / 0.5, 0.25 / 0.375]))
+
+
+@pytest.mark.parametrize(("judge", "valid"), [("validation", True), ("test", False), ("training", False)])
+def test_who_chooses_the_epoch(tmp_path: Path, judge: str, valid: bool) -> None:
+    from senoscope.data.phantoms import write_dataset
+    from senoscope.data.splits import make_split, save_split
+
+    write_dataset(tmp_path / "phantoms", 20, seed=2, size=64)
+    records = datasets.load("phantoms", tmp_path / "phantoms")
+    save_split(make_split(records, 4), tmp_path / "split.csv")
+    source = {
+        "name": "phantoms",
+        "root": str(tmp_path / "phantoms"),
+        "split": str(tmp_path / "split.csv"),
+        "fold": 2,
+    }
+    parts = collect(make_recipe({"name": "judged", "data": [source], "judge": judge}))
+    ids = {side: {r.id for r in getattr(parts, side)} for side in ("train", "valid", "test", "judge")}
+    assert ids["judge"] == ids["valid" if valid else judge.replace("training", "train")]
+    assert bool(ids["valid"]) == valid
+    assert len(ids["train"] | ids["valid"] | ids["test"]) == 20
+    assert not ids["train"] & ids["test"]
+    assert bool(parts.stamps) != valid  # whatever else than validation images chooses is said in every report

@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 
 from senoscope.errors import UsageError, WeightsError
 from senoscope.training import runs
-from senoscope.training.loop import train
+from senoscope.training.checkpoint import load_state
+from senoscope.training.data import collect, prepare
+from senoscope.training.loop import _start, train
 from senoscope.training.optim import learning_rate, update_average
 from senoscope.training.recipe import make_recipe, write_recipe
 
@@ -30,7 +33,7 @@ train(read_recipe(Path(sys.argv[1])), Path(sys.argv[2]), resume=sys.argv[3] == "
 """
 
 
-def _start(recipe: Path, out: Path, word: str) -> subprocess.Popen[bytes]:
+def _launch(recipe: Path, out: Path, word: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-c", _PROGRAM, str(recipe), str(out), word], env=environment)
 
@@ -40,8 +43,8 @@ def test_kill_9_and_resume_give_the_same_bits(tmp_path: Path, small: dict[str, A
     recipe = tmp_path / "recipe.yaml"
     write_recipe(make_recipe(small), recipe)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert _start(recipe, whole, "start").wait(300) == 0
-    process = _start(recipe, cut, "start")
+    assert _launch(recipe, whole, "start").wait(300) == 0
+    process = _launch(recipe, cut, "start")
     deadline = time.monotonic() + 300
     while not (cut / runs.METRICS).is_file() and time.monotonic() < deadline:  # the first epoch is done
         time.sleep(0.01)
@@ -49,7 +52,7 @@ def test_kill_9_and_resume_give_the_same_bits(tmp_path: Path, small: dict[str, A
     process.send_signal(signal.SIGKILL)
     assert process.wait(30) == -signal.SIGKILL
     assert not (cut / runs.WEIGHTS).is_file()
-    assert _start(recipe, cut, "resume").wait(300) == 0
+    assert _launch(recipe, cut, "resume").wait(300) == 0
     for name in (runs.WEIGHTS, runs.STATE):
         first, second = load_file(whole / name), load_file(cut / name)
         assert first.keys() == second.keys()
@@ -68,6 +71,30 @@ def test_kill_9_and_resume_give_the_same_bits(tmp_path: Path, small: dict[str, A
 def finished(tmp_path_factory: pytest.TempPathFactory, small: dict[str, Any]) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     return train(make_recipe({**small, "epochs": 2}), out, progress=False)
+
+
+def test_moments_come_back_as_their_weights_lie_in_memory(tmp_path: Path, small: dict[str, Any]) -> None:
+    # A fused step walks weight, gradient and moments by address: in another order they would belong to others.
+    run = train(make_recipe({**small, "epochs": 1, "keep": "last"}), tmp_path / "run", progress=False)
+    recipe = make_recipe({**small, "epochs": 2, "keep": "last"})
+    parts = collect(recipe)
+    trainer = _start(
+        recipe, Fabric(devices=1, precision=recipe.precision), prepare(parts.train, recipe.preprocess)
+    )
+    load_state(
+        run / runs.STATE,
+        trainer.model.module,
+        trainer.average,
+        trainer.best,
+        trainer.optimizer,
+        trainer.balancer,
+    )
+    wide = [w for w in trainer.optimizer.state if w.ndim == 4 and min(w.shape[1:]) > 1]
+    assert wide
+    for weight in wide:
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+        assert trainer.optimizer.state[weight]["exp_avg"].stride() == weight.stride()
+    assert trainer.optimizer.defaults["fused"]
 
 
 def test_a_run_holds_what_is_promised(finished: Path) -> None:

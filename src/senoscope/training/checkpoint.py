@@ -53,7 +53,8 @@ def load_state(
     tensors, metadata = read_tensors(path)
     load_weights(model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}, path)
     for target, prefix in ((average, "average."), (best, "best.")):
-        target.update({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        for key, value in target.items():
+            value.copy_(tensors[prefix + key])
     balancer.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("balancer.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
@@ -61,6 +62,9 @@ def load_state(
             _, index, name = key.split(".", 2)
             moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    for weight, kept in optimizer.state.items():
+        # Fused steps walk weights and moments side by side in memory: a moment lies there as its weight does.
+        kept |= {k: torch.empty_like(weight).copy_(v) for k, v in kept.items() if v.shape == weight.shape}
     progress: dict[str, Any] = json.loads(metadata["progress"])
     return progress
 

@@ -22,6 +22,9 @@ from senoscope.training.recipe import DataSource, Recipe
 UNKNOWN = -1
 """Label of an image whose class is not known."""
 
+JUDGED = "BEST EPOCH CHOSEN ON THE {} IMAGES: figures are too good."
+"""The stamp of a run whose epoch was not chosen on validation images."""
+
 _PHANTOM_SEEDS = 10_000_000
 """Training phantoms start here, far from the small seeds and the 63-bit ones that demonstrations and tests use."""
 
@@ -33,6 +36,9 @@ class Parts:
     train: list[Record] = field(default_factory=list)
     valid: list[Record] = field(default_factory=list)
     test: list[Record] = field(default_factory=list)
+    judge: list[Record] = field(
+        default_factory=list
+    )  # who chooses the epoch: ``valid``, in an honest training
     splits: dict[str, str] = field(default_factory=dict)  # dataset: split name and hash
     stamps: tuple[str, ...] = ()
 
@@ -54,11 +60,17 @@ def collect(recipe: Recipe, *, allow_leaks: bool = False) -> Parts:
     parts = Parts()
     for source in recipe.data:
         rest, test = _divide(source, parts, allow_leaks)
+        parts.test += test
+        if recipe.judge != "validation":
+            parts.train += rest
+            continue
         inner = make_split(rest, max(2, round(1 / recipe.valid_fraction)), recipe.seed, name="validation")
         held = set(inner.test(1))
         parts.train += [r for r in rest if r.id not in held]
         parts.valid += [r for r in rest if r.id in held]
-        parts.test += test
+    parts.judge = {"validation": parts.valid, "test": parts.test, "training": parts.train}[recipe.judge]
+    if recipe.judge != "validation":
+        parts.stamps += (JUDGED.format(recipe.judge.upper()),)
     return parts
 
 

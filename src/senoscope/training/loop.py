@@ -37,6 +37,7 @@ from senoscope.training.build import build_system, check_needs
 from senoscope.training.checkpoint import State, load_state, save_state
 from senoscope.training.data import UNKNOWN, Arrays, Parts, collect, prepare
 from senoscope.training.losses import class_weights
+from senoscope.training.memory import kept_memory
 from senoscope.training.objective import Targets, fixed_weights, task_losses
 from senoscope.training.optim import finite, learning_rate, make_optimizer, shared_weights, update_average
 from senoscope.training.recipe import Recipe
@@ -89,9 +90,9 @@ def train(
     ``ConfigError``, ``DatasetError``, ``LeakageError`` or ``WeightsError`` for what the recipe names.
     """
     parts = collect(recipe, allow_leaks=allow_leaks)
-    if not parts.train or not parts.valid:
+    if not parts.train or not parts.judge:
         raise UsageError(
-            f"{len(parts.train)} training and {len(parts.valid)} validation images",
+            f"{len(parts.train)} training images, and {len(parts.judge)} {recipe.judge} images to choose the epoch on",
             expected="both at least one",
             fix="name more data in the recipe",
         )
@@ -101,6 +102,7 @@ def train(
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng())
+            stack.enter_context(kept_memory())
             if runs.is_leader():
                 stack.enter_context(runs.locked(out))
                 runs.open_run(out, recipe, parts, resume=resume)
@@ -122,7 +124,7 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool, on_epoch: On
         seed=recipe.seed,
         progress=show,
     )
-    valid = prepare(parts.valid, recipe.preprocess, progress=show)
+    judge = prepare(parts.judge, recipe.preprocess, progress=show)
     trainer = _start(recipe, fabric, arrays)
     state = out / runs.STATE
     if state.is_file():
@@ -137,7 +139,7 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool, on_epoch: On
             trainer.model.module.begin_epoch(trainer.epoch, recipe.epochs)
             row = _epoch(recipe, trainer, batches, advance)
             trainer.balancer.end_epoch()
-            row |= validate(trainer.model, trainer.average, valid, recipe.batch, mask_given=recipe.mask_given)
+            row |= validate(trainer.model, trainer.average, judge, recipe.batch, mask_given=recipe.mask_given)
             _finish_epoch(recipe, trainer, row, out)
             advance(0, f"epoch {trainer.epoch} · score {row['score']:.3f} · best {trainer.best_score:.3f}")
             if on_epoch is not None:

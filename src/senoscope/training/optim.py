@@ -19,10 +19,11 @@ def make_optimizer(model: nn.Module, balancer: nn.Module, recipe: Recipe) -> tor
     if own:
         # A few numbers that a network's rate would hardly move in one training.
         groups.append({"params": own, "factor": 10.0, "weight_decay": 0.0})
+    fused = recipe.precision != "16-mixed"  # gradients cannot be unscaled for clipping in a fused step
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True, fused=fused)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.lr)
+    return kind(groups, lr=recipe.lr, fused=fused)
 
 
 def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

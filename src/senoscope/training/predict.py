@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from senoscope.errors import UsageError
 from senoscope.imaging.preprocess import Frame, Preprocess
 from senoscope.imaging.read import read_sample
-from senoscope.models.interface import System
+from senoscope.models.interface import Outputs, System
 from senoscope.schema import Box, FloatArray, Record, Sample
 from senoscope.training import runs
 from senoscope.training.build import build_system
@@ -49,7 +50,6 @@ def load_run(folder: Path) -> tuple[Recipe, System]:
     return recipe, model.eval()
 
 
-@torch.inference_mode()
 def predict(
     model: System, preprocess: Preprocess, records: Iterable[Record], *, mask_given: bool = False
 ) -> Iterator[RawPrediction]:
@@ -58,20 +58,39 @@ def predict(
     With ``mask_given`` the network is handed the sample's true mask (an empty one where none is known).
     """
     for record in records:
-        sample = read_sample(record)
-        prepared, frame = preprocess.apply(sample.image)
-        given = {}
-        if mask_given:
-            mask = np.zeros_like(prepared) if sample.mask is None else preprocess.apply_mask(sample.mask)
-            given = {"mask": torch.from_numpy(mask.astype(np.float32))[None, None]}
-        outputs = model(torch.from_numpy(prepared)[None, None], **given)
-        logits, mask_logits, boxes = outputs.class_logits, outputs.mask_logits, outputs.boxes
-        yield RawPrediction(
-            sample,
-            None if logits is None else logits[0].numpy(),
-            None if mask_logits is None else frame.to_original(mask_logits[0, 0].sigmoid().numpy()),
-            None if boxes is None else _box(boxes[0].tolist(), frame),
-        )
+        yield predict_sample(model, preprocess, read_sample(record), mask_given=mask_given)
+
+
+@torch.inference_mode()
+def predict_sample(
+    model: System, preprocess: Preprocess, sample: Sample, *, mask_given: bool = False
+) -> RawPrediction:
+    """Predict one sample, in float32."""
+    image, given, frame = model_input(preprocess, sample, mask_given)
+    return raw_prediction(model(image, **given), sample, frame)
+
+
+def model_input(
+    preprocess: Preprocess, sample: Sample, mask_given: bool = False
+) -> tuple[Tensor, dict[str, Tensor], Frame]:
+    """What a network is called with: the image 1×1×S×S, the mask where it is given one; and the image's frame."""
+    prepared, frame = preprocess.apply(sample.image)
+    given = {}
+    if mask_given:
+        mask = np.zeros_like(prepared) if sample.mask is None else preprocess.apply_mask(sample.mask)
+        given = {"mask": torch.from_numpy(mask.astype(np.float32))[None, None]}
+    return torch.from_numpy(prepared)[None, None], given, frame
+
+
+def raw_prediction(outputs: Outputs, sample: Sample, frame: Frame) -> RawPrediction:
+    """The first image's outputs, without gradients, in the sample's frame."""
+    logits, mask_logits, boxes = outputs.class_logits, outputs.mask_logits, outputs.boxes
+    return RawPrediction(
+        sample,
+        None if logits is None else logits[0].numpy(),
+        None if mask_logits is None else frame.to_original(mask_logits[0, 0].sigmoid().numpy()),
+        None if boxes is None else _box(boxes[0].tolist(), frame),
+    )
 
 
 def _box(box: list[float], frame: Frame) -> Box:

@@ -119,6 +119,12 @@ class Recipe(_Part):
     patience: int = Field(
         default=10, ge=1, description="epochs without a better validation score before stopping"
     )
+    judge: Literal["validation", "test", "training"] = Field(
+        default="validation",
+        description="whose images choose the epoch: a grouped share of the training part, held out for that; the test "
+        "images, as where a paper reports its best test epoch; or the training images, nothing being held out. The "
+        "last two stamp every report",
+    )
     keep: Literal["best", "last"] = Field(
         default="best",
         description="which epoch's averaged weights to keep: the best on validation, or the last, which a small "
