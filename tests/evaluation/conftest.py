@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -49,6 +50,8 @@ def _row(
     common = int(true * rng.beta(8, 2))
     predicted = common + int(rng.integers(0, 300)) * int(rng.random() < 0.8)
     row |= {"has_mask": True, "area_true": true, "area_pred": predicted, "intersection": common}
+    hit = 0 if common > 0.2 * (true + predicted - common) else None
+    row |= {"lesions": int(true > 0), "marks": json.dumps([[1 - row["p_normal"], hit]] if predicted else [])}
     if true:
         row |= {"dice": 2 * common / (true + predicted), "iou": common / (true + predicted - common)}
         row |= {"hd95": float(rng.gamma(2, 5)), "nsd": float(rng.random())}

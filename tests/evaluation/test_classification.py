@@ -97,6 +97,8 @@ def test_perfect_and_reversed() -> None:
     perfect = point_estimates(table_of(labels, eye))
     for name in ("brier", "ece", "ece_equal_mass", "log_loss"):
         assert perfect.pop(name) == pytest.approx(0, abs=1e-6)
+    assert np.isnan(perfect.pop("calibration_slope"))  # classes apart: no slope is steep enough
+    assert perfect.pop("calibration_intercept") == pytest.approx(0, abs=1e-6)
     assert set(perfect.values()) == {1.0}
     swapped = [(n, m, b) for n, b, m in eye]
     assert point_estimates(table_of(labels, swapped))["auc_benign_malignant"] == 0.0

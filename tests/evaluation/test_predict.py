@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from senoscope.errors import LeakageError, TableError
 from senoscope.evaluation.cases import from_rows
@@ -64,6 +66,22 @@ def test_rows_are_the_analyzers_answers(bundle: Bundle, records: list[Record], t
     mask = load_mask(tmp_path, "drawn", "black", (240, 300))
     assert mask is not None
     assert mask.sum() == table.area_pred[1]
+
+
+def test_marks_are_the_outlined_regions(bundle: Bundle, records: list[Record]) -> None:
+    found = predict_dataset(bundle, records)
+    table = from_rows(found.rows, found.metadata)
+    assert table.lesions.tolist() == [1, 1, 0]
+    analyzer = Analyzer(bundle)
+    for row, record in enumerate(records[:2]):
+        lesion_map = analyzer.predict(read_sample(record).image).lesion_map
+        labels, _ = ndimage.label(lesion_map >= bundle.card.mask_threshold)
+        expected = lesion_map[labels == labels[120, 140]].mean() * (1 - table.probabilities[row, 0])
+        hits = [score for score, hit in json.loads(table.marks[row]) if hit == 0]
+        assert hits == [pytest.approx(expected, abs=0.01)]  # its holes are filled, the component's are not
+    clean = json.loads(table.marks[2])
+    assert clean  # the toy takes dark speckle for lesions
+    assert all(hit is None for _, hit in clean)
 
 
 def test_the_cards_frozen_choices_go_with_it(bundle: Bundle, records: list[Record]) -> None:

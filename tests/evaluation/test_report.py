@@ -87,10 +87,11 @@ def test_stamp_and_research_notice_come_first(page: str) -> None:
 
 
 def test_charts_and_figures_are_there(page: str, simulate: Simulate) -> None:
-    for text in ("ROC, malignant against benign", "Reliability", "Confusion", "Dice by lesion size", "Operating points",
+    for text in ("ROC, malignant against benign", "Reliability", "Decision curve", "FROC, lesions",
+                 "Calibration slope", "By class", "Confusion", "Dice by lesion size", "Operating points",
                  "By lesion size", "By device", "Ten worst outlines", "images are not at hand"):  # fmt: skip
         assert text in page, text
-    assert page.count("<svg ") == 4
+    assert page.count("<svg ") == 6
     assert not re.search(r"#[0-9a-f]{6}", "".join(re.findall(r"<svg .*?</svg>", page, re.DOTALL))), (
         "fixed colours"
     )

@@ -101,11 +101,47 @@ def test_operating_point_by_hand(rows: Rows, summary: dict[str, Any]) -> None:
 
 
 def test_strata(rows: Rows, summary: dict[str, Any]) -> None:
-    assert set(summary["strata"]) == {"lesion size", "device"}  # one dataset, one BI-RADS: nothing to compare
+    # one dataset, one BI-RADS, no duplicate groups, overlay unknown: nothing to compare
+    assert list(summary["strata"]) == ["class", "lesion size", "device"]
+    benign = summary["strata"]["class"]["benign"]
+    assert benign["accuracy"]["value"] == pytest.approx(summary["figures"]["sensitivity_benign"]["value"])
+    assert benign["dice"]["value"] == pytest.approx(summary["figures"]["dice_benign"]["value"])
     part = from_rows([row for row in rows if row["split"] == "test" and row["device"] == "A"])
     assert summary["strata"]["device"]["A"]["accuracy"]["value"] == pytest.approx(
         point_estimates(part)["accuracy"]
     )
+
+
+def test_strata_of_duplicates_and_overlay(simulate: Simulate) -> None:
+    rows = simulate(40, valid=False)
+    # groups of 3, 1 and 1 cases; the rest has none; text on every fourth image, unknown on the last ten
+    groups = {0: "g0", 2: "g0", 4: "g0", 6: "g1", 8: "g2"}
+    rows = [
+        {**row, "group": groups.get(n), "overlay": None if n >= 30 else n % 4 == 0, "patient": None}
+        for n, row in enumerate(rows)
+    ]
+    strata = summarise(from_rows(rows), resamples=10)["strata"]
+    counts = {name: member["accuracy"]["n"] for name, member in strata["near-duplicates"].items()}
+    assert counts == {"alone": 37, "has near-duplicates": 3}
+    counts = {name: member["accuracy"]["n"] for name, member in strata["overlay text"].items()}
+    assert counts == {"with text": 8, "without text": 22}
+
+
+def test_decision_curve_is_calibrated_where_it_can_be(rows: Rows, summary: dict[str, Any]) -> None:
+    found, test = (
+        summary["decision"],
+        [row for row in rows if row["split"] == "test" and row["label"] != "normal"],
+    )
+    assert (found["calibrated"], found["n"]) == (True, len(test))
+    acted = []
+    for row in test:
+        odds = (row["logit_malignant"] - row["logit_benign"]) / summary["temperature"][str(row["fold"])]
+        acted.append(1 / (1 + np.exp(-odds)) >= 0.3)
+    true = sum(a and row["label"] == "malignant" for a, row in zip(acted, test, strict=True))
+    expected = true / len(test) - (sum(acted) - true) / len(test) * 0.3 / 0.7
+    assert found["model"][found["threshold"].index(0.3)] == pytest.approx(expected, abs=1e-6)
+    plain = summarise(from_rows([row for row in rows if row["split"] == "test"]), resamples=10)["decision"]
+    assert plain["calibrated"] is False
 
 
 def test_stamps_and_provenance_are_carried(rows: Rows, summary: dict[str, Any]) -> None:

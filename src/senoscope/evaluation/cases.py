@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from senoscope.errors import MaskError, TableError, UsageError
 from senoscope.evaluation.columns import COLUMNS, LOGITS, PROBABILITIES, Columns, Value, check, complete
+from senoscope.evaluation.marks import Marked, mark_cells
 from senoscope.evaluation.surfaces import surface_scores
 from senoscope.evaluation.table import PredictionTable, from_columns
 from senoscope.evaluation.tablefiles import read_csv, read_parquet, write_parquet
@@ -32,12 +33,14 @@ def case_row(
     classes: Sequence[str] = CLASSES,
     fold: int = 0,
     split: str = "test",
+    regions: Sequence[Marked] | None = None,
 ) -> Row:
     """One row of a prediction table.
 
     Masks are H×W in the original frame; ``mask_true=None`` means that the truth is unknown, an empty mask
     that the image is known to hold no lesion. ``logits`` (uncalibrated) follow ``classes``; ``None`` for a
-    system that does not classify, as ``mask_pred=None`` for one that does not segment. Raises
+    system that does not classify, as ``mask_pred=None`` for one that does not segment. ``regions`` are what
+    ``mask_pred`` unites, each with its score, for free-response figures. Raises
     :class:`MaskError` when the masks' sizes differ and :class:`UsageError` for a class that is not one of the
     table's.
     """
@@ -53,7 +56,9 @@ def case_row(
         "device": _text(clinical.get("device")),
         "birads": _text(clinical.get("birads")),
     }
-    return row | _class_cells(logits, classes) | _mask_cells(record.id, mask_true, mask_pred)
+    row |= _class_cells(logits, classes) | _mask_cells(record.id, mask_true, mask_pred)
+    normal = row["p_normal"]
+    return row | mark_cells(mask_true, regions, None if normal is None else 1 - float(normal))
 
 
 def _text(value: str | float | None) -> str | None:

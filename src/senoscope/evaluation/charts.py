@@ -1,4 +1,4 @@
-"""The report's charts: ROC, reliability, confusion, Dice by lesion size. Each returns inline SVG."""
+"""The report's charts: ROC, decision curve, FROC, reliability, confusion, Dice by size. Each returns inline SVG."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from senoscope.evaluation.calibration import Reliability, calibrate, reliability
 from senoscope.evaluation.classification import Task, benign_malignant, classified, confusion
+from senoscope.evaluation.froc import froc_curve, marked, responses_of
 from senoscope.evaluation.frozen import calibrated_logits
 from senoscope.evaluation.ranking import roc_curve
 from senoscope.evaluation.segmentation import SIZE_BINS, lesion_share, outlined, size_strata
@@ -69,6 +70,39 @@ def _both(task: Task) -> bool:
 def _curve(task: Task) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     curve = roc_curve(task.positive[task.rows], task.score[task.rows])
     return curve.false_positive, curve.true_positive
+
+
+def decision_chart(decision: Mapping[str, Any]) -> str | None:
+    """Net benefit of the model, of acting on all and on none, over the threshold (see ``decision``)."""
+    if not decision:
+        return None
+    with drawing() as sheet:
+        axes = sheet.axes
+        axes.axhline(0, color=INK["text"], linewidth=1.2, linestyle=(0, (2, 3)), label="act on none")
+        axes.plot(
+            decision["threshold"], decision["treat_all"], color=INK["soft"], linewidth=1.4, label="act on all"
+        )
+        axes.plot(decision["threshold"], decision["model"], color=INK["accent"], linewidth=2, label="model")
+        top = max(decision["prevalence"] * 1.08, 0.05)
+        axes.set(xlim=(0, 1), ylim=(-0.25 * top, top), xlabel="threshold for malignant", ylabel="net benefit")
+        axes.legend(loc="upper right")
+    return sheet.svg
+
+
+def froc_chart(test: PredictionTable) -> str | None:
+    """Lesions found against false marks per image as the threshold falls (see ``froc``)."""
+    rows = np.flatnonzero(marked(test))
+    if not len(rows) or not (test.lesions[rows] > 0).any():
+        return None
+    curve = froc_curve(responses_of(test, rows))
+    with drawing() as sheet:
+        axes = sheet.axes
+        reach = max(float(curve.false_per_image[-1]) * 1.05, 0.1)
+        x = np.append(curve.false_per_image, reach)
+        y = np.append(curve.sensitivity, curve.sensitivity[-1])
+        axes.step(x, y, where="post", color=INK["accent"], linewidth=2)
+        axes.set(xlim=(0, reach), ylim=(0, 1.01), xlabel="false marks per image", ylabel="lesions found")
+    return sheet.svg
 
 
 def reliability_chart(table: PredictionTable, temperatures: Mapping[int, float]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ from scipy.special import expit
 
 from senoscope.evaluation.calibration import calibration_error
 from senoscope.evaluation.estimator import Estimator, mean
-from senoscope.evaluation.ranking import auc, average_precision
+from senoscope.evaluation.ranking import auc, average_precision, partial_auc
+from senoscope.evaluation.recalibration import calibration_intercept, calibration_slope
 from senoscope.evaluation.table import PredictionTable
 from senoscope.schema import CLASSES, BoolArray
 
@@ -118,6 +120,8 @@ def _benign_malignant(task: Task) -> dict[str, Estimator]:
     return {
         "auc_benign_malignant": area_under_curve(task),
         "ap_benign_malignant": precision_recall(task),
+        "pauc_specificity_80": _ranked(task, partial(partial_auc, false_positive=(0.0, 0.2))),
+        "pauc_sensitivity_90": _ranked(task, partial(partial_auc, sensitivity=(0.9, 1.0))),
         "accuracy_benign_malignant": mean(called == task.positive, task.rows),
         "sensitivity_benign_malignant": mean(called, task.rows & task.positive),
         "specificity_benign_malignant": mean(~called, task.rows & ~task.positive),
@@ -127,18 +131,31 @@ def _benign_malignant(task: Task) -> dict[str, Estimator]:
 def probability_estimators(table: PredictionTable, probabilities: Floats) -> dict[str, Estimator]:
     """Brier score, log loss and calibration error of N×3 probabilities of the table's cases.
 
-    The Brier score is Σ over classes of (p − y)², 0 to 2 (Brier 1950). The log loss clips p at 1e-7.
+    The Brier score is Σ over classes of (p − y)², 0 to 2 (Brier 1950). The log loss clips p at 1e-7. With benign and
+    malignant cases, also slope and intercept of p_malignant / (p_benign + p_malignant) (see ``recalibration``).
     """
     rows = classified(table)
     truth = np.eye(len(CLASSES))[np.maximum(table.label, 0)]
     squares = ((np.nan_to_num(probabilities) - truth) ** 2).sum(axis=1)
     told = np.nan_to_num(probabilities)[np.arange(len(table)), np.maximum(table.label, 0)]
-    return {
+    figures = {
         "brier": mean(squares, rows),
         "log_loss": mean(-np.log(np.clip(told, 1e-7, 1)), rows),
         "ece": calibration_error(probabilities, table.label, rows),
         "ece_equal_mass": calibration_error(probabilities, table.label, rows, equal_mass=True),
     }
+    task = malignant_share(table, probabilities)
+    if {False, True} <= set(task.positive[task.rows].tolist()):
+        figures["calibration_slope"] = calibration_slope(task.positive, task.score, task.rows)
+        figures["calibration_intercept"] = calibration_intercept(task.positive, task.score, task.rows)
+    return figures
+
+
+def malignant_share(table: PredictionTable, probabilities: Floats) -> Task:
+    """As :func:`benign_malignant`, for given N×3 probabilities instead of logits; ½ where both vanish."""
+    either = np.nan_to_num(probabilities[:, BENIGN] + probabilities[:, MALIGNANT])
+    share = np.divide(probabilities[:, MALIGNANT], either, out=np.full(len(table), 0.5), where=either > 0)
+    return Task(classified(table) & (table.label != NORMAL), table.label == MALIGNANT, share)
 
 
 def confusion(table: PredictionTable) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from senoscope.errors import TableError
+from senoscope.evaluation.marks import parse
 from senoscope.schema import CLASSES
 
 Value = str | int | float | bool | None
@@ -52,6 +53,9 @@ COLUMNS: dict[str, Column] = {
     "height": Column("int"),
     "device": Column("text"),
     "birads": Column("text"),
+    "lesions": Column("int"),
+    "marks": Column("text"),
+    "overlay": Column("bool"),
 }
 
 
@@ -79,7 +83,7 @@ def complete(columns: Columns, source: str) -> Columns:
 
 def check(columns: Columns, source: str) -> None:
     """Raise :class:`TableError`, naming the rows, for the first rule that a completed table breaks."""
-    for problem in (_ids, _words, _folds, _probabilities, _masks):
+    for problem in (_ids, _words, _folds, _probabilities, _masks, _marks):
         problem(columns, source)
 
 
@@ -184,3 +188,27 @@ def _masks(columns: Columns, source: str) -> None:
     rows = np.flatnonzero(np.abs(stated - counted) > 1e-3)
     expected = "2·intersection / (area_true + area_pred)"
     _refuse(columns, source, rows.tolist(), "dice that its areas contradict", expected)
+
+
+def _marks(columns: Columns, source: str) -> None:
+    lesions = columns["lesions"]
+    rows = _where(lesions, lambda v: v is not None and float(v) < 0)
+    _refuse(columns, source, rows, "negative number of lesions", "a count from 0")
+    rows = [
+        row
+        for row, text in enumerate(columns["marks"])
+        if text is not None and not _plain(text, lesions[row])
+    ]
+    _refuse(
+        columns, source, rows, "marks that are no list of marks",
+        "[[score, lesion or null], …] as JSON, lesions counted from 0 and below the column lesions",
+    )  # fmt: skip
+
+
+def _plain(text: Value, lesions: Value) -> bool:
+    try:
+        marks = parse(str(text))
+    except (ValueError, TypeError):
+        return False
+    most = -1 if lesions is None else int(lesions) - 1
+    return all(hit is None or hit <= most for _, hit in marks)

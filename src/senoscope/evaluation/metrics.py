@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from senoscope.evaluation.classification import class_estimators
 from senoscope.evaluation.estimator import Estimator
+from senoscope.evaluation.froc import detection_estimators
 from senoscope.evaluation.segmentation import mask_estimators
 from senoscope.evaluation.table import PredictionTable
 from senoscope.schema import CLASSES
@@ -20,6 +21,8 @@ TITLES: dict[str, str] = {
     **{f"ap_{name}_rest": f"AP, {name} against the rest" for name in CLASSES},
     "auc_benign_malignant": "AUC, benign against malignant",
     "ap_benign_malignant": "AP, benign against malignant",
+    "pauc_specificity_80": "Partial AUC, specificity 0.8 to 1, standardised",
+    "pauc_sensitivity_90": "Partial AUC, sensitivity 0.9 to 1, standardised",
     "accuracy_benign_malignant": "Accuracy, benign against malignant",
     "sensitivity_benign_malignant": "Sensitivity for malignant at 0.5",
     "specificity_benign_malignant": "Specificity for malignant at 0.5",
@@ -27,6 +30,8 @@ TITLES: dict[str, str] = {
     "log_loss": "Log loss (nats)",
     "ece": "ECE, 15 equal-width bins",
     "ece_equal_mass": "ECE, 15 equal-mass bins",
+    "calibration_slope": "Calibration slope, malignant (1 is right)",
+    "calibration_intercept": "Calibration intercept, malignant (0 is right)",
     "dice": "Dice per lesion image",
     **{f"dice_{name}": f"Dice per image, {name}" for name in CLASSES},
     "iou": "IoU per lesion image",
@@ -40,6 +45,10 @@ TITLES: dict[str, str] = {
     "dice_pooled_with_normals": "Dice, pixels pooled, normals included",
     "false_positive_rate": "Normals with any predicted pixel",
     "false_positive_area": "Share of a normal image predicted as lesion",
+    "froc_area": "FROC area, up to 1 false mark per image",
+    "lesion_sensitivity_fp025": "Lesions found at ¼ false mark per image",
+    "lesion_sensitivity_fp1": "Lesions found at 1 false mark per image",
+    "afroc_area": "AFROC area, lesions against clean images",
 }
 """Key of every figure and how a person reads it, in the order of reports."""
 
@@ -61,7 +70,7 @@ LOWER_IS_BETTER = frozenset(
 
 def estimators(table: PredictionTable) -> dict[str, Estimator]:
     """Every figure that the table's labels and masks allow, in the order of :data:`TITLES`."""
-    found = class_estimators(table) | mask_estimators(table)
+    found = class_estimators(table) | mask_estimators(table) | detection_estimators(table)
     return {name: found[name] for name in TITLES if name in found}
 
 

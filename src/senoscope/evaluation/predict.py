@@ -16,14 +16,15 @@ from senoscope import data as datasets
 from senoscope.data.splits import load_split
 from senoscope.errors import LeakageError, SenoscopeError, TableError
 from senoscope.evaluation.cases import Row, case_row
+from senoscope.evaluation.marks import Marked, united
 from senoscope.evaluation.maskfiles import save_mask
-from senoscope.imaging.masks import boxes_to_mask
+from senoscope.imaging.masks import box_to_mask
 from senoscope.imaging.read import read_sample
 from senoscope.inference.analyzer import Analyzer
 from senoscope.inference.bundle import Bundle
 from senoscope.inference.card import Card
-from senoscope.inference.findings import find_regions, lesion_mask
-from senoscope.schema import BoolArray, Prediction, Record
+from senoscope.inference.findings import find_regions
+from senoscope.schema import Prediction, Record
 
 Progress = Callable[[int, int], None]
 """Called with the number of cases done and of all cases."""
@@ -70,7 +71,7 @@ def predict_dataset(
     Raises :class:`LeakageError` when the card names a dataset of the records as training data, unless
     ``allow_in_sample``: then the table is stamped. Raises :class:`TableError` when no case could be analysed.
     """
-    stamps = _in_sample(bundle, records, allow_in_sample)
+    stamps = in_sample_stamps(bundle, records, allow_in_sample)
     analyzer = Analyzer(bundle, threads)
     rows: list[Row] = []
     failures: list[tuple[str, str]] = []
@@ -104,7 +105,8 @@ def predict_dataset(
     return Predictions(rows, metadata, failures)
 
 
-def _in_sample(bundle: Bundle, records: Sequence[Record], allow: bool) -> list[str]:
+def in_sample_stamps(bundle: Bundle, records: Sequence[Record], allow: bool) -> list[str]:
+    """The stamp of figures on a bundle's own training data: none, or with ``allow`` one, else :class:`LeakageError`."""
     trained = {source.name for source in bundle.card.data}
     shared = sorted({record.dataset for record in records} & trained)
     if not shared:
@@ -123,22 +125,27 @@ def _predict(analyzer: Analyzer, record: Record, masks: Path | None) -> tuple[Ro
     card = analyzer.bundle.card
     sample = read_sample(record)
     prediction = analyzer.predict(sample.image)
-    mask = _mask(prediction, card, (sample.image.shape[0], sample.image.shape[1]))
+    shape = sample.image.shape[0], sample.image.shape[1]
+    regions = _regions(prediction, card, shape)
+    mask = None if regions is None else united(regions, shape)
     if masks is not None and mask is not None:
         save_mask(masks, record.dataset, record.id, mask)
     logits = None
     if prediction.probabilities is not None:  # softmax(logits / T) are the prediction's probabilities
         shares = np.clip(np.asarray(prediction.probabilities, dtype=np.float64), 1e-30, 1)
         logits = card.temperature * np.log(shares)
-    return case_row(record, sample.mask, mask, logits, prediction.classes), prediction.in_scope
+    row = case_row(record, sample.mask, mask, logits, prediction.classes, regions=regions)
+    return row, prediction.in_scope
 
 
-def _mask(prediction: Prediction, card: Card, shape: tuple[int, int]) -> BoolArray | None:
-    """The outlined lesions; a detector's box stands in for an outline, as it does for runs."""
+def _regions(prediction: Prediction, card: Card, shape: tuple[int, int]) -> list[Marked] | None:
+    """The outlined lesions, scored; a detector's box stands in for an outline, as it does for runs."""
     if prediction.lesion_map is not None:
         regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area, card.min_share)
-        return lesion_mask(regions, shape)
-    return None if prediction.boxes is None else boxes_to_mask(prediction.boxes, shape)
+        return [Marked(region.full_mask(shape), region.confidence) for region in regions]
+    if prediction.boxes is None:
+        return None
+    return [Marked(box_to_mask(box, shape), 1.0) for box in prediction.boxes]
 
 
 def _metadata(bundle: Bundle, records: Sequence[Record], threads: int) -> dict[str, Any]:

@@ -35,6 +35,36 @@ def auc(positive: BoolArray, score: Floats, weights: Floats | None = None) -> Fl
     return _divide((hits * (below + misses / 2)).sum(-1), pairs)
 
 
+def partial_auc(
+    positive: BoolArray,
+    score: Floats,
+    weights: Floats | None = None,
+    *,
+    false_positive: tuple[float, float] = (0.0, 1.0),
+    sensitivity: tuple[float, float] | None = None,
+    standardised: bool = True,
+) -> Floats:
+    """Area under a part of the ROC curve: a range of false-positive rates, or of sensitivities.
+
+    Over sensitivities, the area lies to the right of the curve (the integral of the specificity). ``standardised``
+    maps the area of a useless score to ½ and of a perfect one to 1 (McClish 1989, doi:10.1177/0272989X8900900307),
+    ½·(1 + (A − least)/(most − least)).
+    """
+    hits, misses = (part[..., ::-1] for part in _by_score(positive, score, weights))
+    start = np.zeros((*hits.shape[:-1], 1))
+    true = np.concatenate([start, _divide(np.cumsum(hits, -1), hits.sum(-1)[..., None])], axis=-1)
+    false = np.concatenate([start, _divide(np.cumsum(misses, -1), misses.sum(-1)[..., None])], axis=-1)
+    if sensitivity is None:
+        low, high = false_positive
+        area, least = _between(false, true, low, high), (high**2 - low**2) / 2
+    else:
+        low, high = sensitivity
+        area = _between(true, 1 - false, low, high)
+        least = (high - low) - (high**2 - low**2) / 2
+    most = high - low
+    return np.asarray((1 + (area - least) / (most - least)) / 2 if standardised else area)
+
+
 def average_precision(positive: BoolArray, score: Floats, weights: Floats | None = None) -> Floats:
     """Average precision Σ (Rₖ − Rₖ₋₁) Pₖ over descending thresholds, tied scores sharing one threshold."""
     hits, misses = _by_score(positive, score, weights)
@@ -68,6 +98,17 @@ def _by_score(positive: BoolArray, score: Floats, weights: Floats | None) -> tup
     return hits, np.add.reduceat(ordered, starts, axis=-1) - hits
 
 
+def _between(x: Floats, y: Floats, low: float, high: float) -> Floats:
+    """Area below the polygon (x ascending, y) between two values of x."""
+    left, right = x[..., :-1], x[..., 1:]
+    wide = np.where(right > left, right - left, 1.0)
+    rise = (y[..., 1:] - y[..., :-1]) / wide
+    start, end = np.clip(left, low, high), np.clip(right, low, high)
+    middle = y[..., :-1] + rise * ((start + end) / 2 - left)
+    return np.asarray(((end - start) * middle).sum(axis=-1))
+
+
 def _divide(over: Floats, under: Floats) -> Floats:
-    shares = np.divide(over, under, out=np.full(np.shape(over), np.nan), where=np.asarray(under) > 0)
+    known = np.broadcast_to(np.asarray(under) > 0, np.shape(over))
+    shares = np.divide(over, under, out=np.full(np.shape(over), np.nan), where=known)
     return np.asarray(shares, dtype=np.float64)

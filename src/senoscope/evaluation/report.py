@@ -26,7 +26,7 @@ _GROUPS = {
         "accuracy_benign_malignant", "sensitivity_benign_malignant", "specificity_benign_malignant",
     ),
     "Ranking": (
-        "auc_benign_malignant", "ap_benign_malignant",
+        "auc_benign_malignant", "ap_benign_malignant", "pauc_specificity_80", "pauc_sensitivity_90",
         *(f"{kind}_{name}_rest" for name in CLASSES for kind in ("auc", "ap")),
     ),
     "Outlines of lesions": (
@@ -36,8 +36,9 @@ _GROUPS = {
     "Outlines, normals included": (
         "dice_with_normals", "dice_pooled_with_normals", "false_positive_rate", "false_positive_area",
     ),
+    "Finding lesions": ("froc_area", "lesion_sensitivity_fp025", "lesion_sensitivity_fp1", "afroc_area"),
 }  # fmt: skip
-_CALIBRATION = ("ece", "ece_equal_mass", "brier", "log_loss")
+_CALIBRATION = ("ece", "ece_equal_mass", "brier", "log_loss", "calibration_slope", "calibration_intercept")
 _QUESTIONS = {
     "benign_malignant": (
         "Malignant against benign",
@@ -79,7 +80,7 @@ def render(
         "Ten worst outlines": pictures(test, worst_outlines(test), records, folders),
         "Ten most confidently wrong classes": pictures(test, worst_classes(test), records, folders),
     }
-    template = _environment().get_template("evaluation.html.j2")
+    template = environment().get_template("evaluation.html.j2")
     return template.render(
         title=title or summary["system"] or "Evaluation",
         summary=summary,
@@ -116,13 +117,16 @@ def _charts(summary: Summary, table: PredictionTable, test: PredictionTable) -> 
         "roc": charts.roc_chart(test, summary["operating_points"]),
         "reliability": charts.reliability_chart(table, temperature),
         "confusion": charts.confusion_chart(test),
+        "froc": charts.froc_chart(test),
+        "decision": charts.decision_chart(summary["decision"]),
         "size": charts.size_chart(test, summary["strata"].get("lesion size", {})),
     }
     # Matplotlib escapes what it writes; the charts hold no text from the table but class names.
     return {name: Markup(svg) for name, svg in drawn.items() if svg}  # noqa: S704
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Jinja's, with this room's templates and filters."""
     loader = PackageLoader("senoscope.evaluation", "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["figure"] = _figure

@@ -17,11 +17,12 @@ from rich.progress import track
 from senoscope import data as datasets
 from senoscope.errors import MissingExtraError, TableError
 from senoscope.evaluation.cases import Row, case_row, read_table, write_table
+from senoscope.evaluation.marks import Marked, united
 from senoscope.evaluation.maskfiles import save_mask
 from senoscope.evaluation.predict import kept_records
 from senoscope.evaluation.table import PredictionTable
 from senoscope.imaging.masks import box_to_mask
-from senoscope.inference.findings import find_regions, lesion_mask
+from senoscope.inference.findings import find_regions
 from senoscope.schema import CLASSES, BoolArray
 
 if TYPE_CHECKING:
@@ -36,16 +37,25 @@ MASK_GIVEN = (
     "The lesion's true mask was given to the network at test time: no figure here holds for an image alone."
 )
 
+IN_SAMPLE = "TESTED ON ITS OWN TRAINING IMAGES: no figure here says anything about new images."
+
 
 def predict_run(
-    run: Path, *, data: str | None = None, root: Path | None = None, masks: bool = True, progress: bool = True
+    run: Path,
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    in_sample: bool = False,
+    masks: bool = True,
+    progress: bool = True,
 ) -> Path:
     """Predict a finished run's test and validation cases into ``predictions.parquet`` in its folder.
 
     With ``data``, the test cases are all images of that dataset which the run did not train or validate on
-    (written to ``predictions-DATA.parquet``); where it did see some, the table is stamped with their number. Masks of
-    the test cases are kept beside the table unless ``masks`` is false. Raises ``UsageError`` if ``run`` is not a
-    finished run, ``MissingExtraError`` without the training extra.
+    (written to ``predictions-DATA.parquet``); where it did see some, the table is stamped with their number. With
+    ``in_sample`` they are the run's own training cases, which stamps the table. Masks of the test cases are kept
+    beside the table unless ``masks`` is false. Raises ``UsageError`` if ``run`` is not a finished run,
+    ``MissingExtraError`` without the training extra.
     """
     try:
         from senoscope.training.predict import load_run, predict
@@ -60,7 +70,8 @@ def predict_run(
     valid = [r for r in known if sides.get(r.id) == "valid"]
     stamps = list(manifest["stamps"])
     if data is None:
-        test = [r for r in known if sides.get(r.id) == "test"]
+        test = [r for r in known if sides.get(r.id) == ("train" if in_sample else "test")]
+        stamps += [IN_SAMPLE] if in_sample else []
     else:
         kept = kept_records(data, root)
         test = [r for r in kept if sides.get(r.id) in (None, "test")]
@@ -87,24 +98,30 @@ def predict_run(
         disable=not progress,
         transient=True,
     ):
-        mask = predicted_mask(found)
+        regions = scored_regions(found)
+        mask = predicted_mask(found, regions)
         fold = folds.get(record.dataset, max(folds.values()))
-        rows.append(case_row(record, found.sample.mask, mask, found.logits, CLASSES, fold, side))
+        rows.append(case_row(record, found.sample.mask, mask, found.logits, CLASSES, fold, side, regions))
         if masks and side == "test" and mask is not None:
             save_mask(out.parent, record.dataset, record.id, mask)
     write_table(rows, out, _metadata(recipe.system, manifest, data, stamps))
     return out
 
 
-def predicted_mask(found: RawPrediction) -> BoolArray | None:
-    """The lesions a network outlines in an image, bool H×W; its box's rectangle if it only gives boxes."""
+def scored_regions(found: RawPrediction) -> list[Marked] | None:
+    """The lesions a network outlines in an image, with their mean probability; its box (1) if it only gives boxes."""
     height, width = found.sample.image.shape
     if found.lesion_map is not None:
         regions = find_regions(found.lesion_map, MASK_THRESHOLD, MIN_AREA, MIN_SHARE)
-        return lesion_mask(regions, (height, width))
-    if found.box is not None:
-        return box_to_mask(found.box, (height, width))
-    return None
+        return [Marked(region.full_mask((height, width)), region.confidence) for region in regions]
+    return None if found.box is None else [Marked(box_to_mask(found.box, (height, width)), 1.0)]
+
+
+def predicted_mask(found: RawPrediction, regions: Sequence[Marked] | None = None) -> BoolArray | None:
+    """The lesions a network outlines in an image, united, bool H×W; ``regions`` if they are known already."""
+    height, width = found.sample.image.shape
+    regions = scored_regions(found) if regions is None else regions
+    return None if regions is None else united(regions, (height, width))
 
 
 def sides_of(run: Path) -> dict[str, str]:

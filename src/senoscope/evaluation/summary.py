@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from senoscope.errors import TableError
 from senoscope.evaluation import frozen
 from senoscope.evaluation.bootstrap import RESAMPLES, bootstrap
 from senoscope.evaluation.calibration import BINS
+from senoscope.evaluation.classification import benign_malignant
+from senoscope.evaluation.decision import net_benefit
 from senoscope.evaluation.metrics import estimators, point_estimates
 from senoscope.evaluation.provenance import notes, stamps
 from senoscope.evaluation.segmentation import size_strata
@@ -40,7 +43,7 @@ def summarise(table: PredictionTable, *, resamples: int = RESAMPLES, seed: int =
         )
     test, cluster = table.where(table.test), table.cluster[table.test]
     found = frozen.temperatures(table)
-    options = {"resamples": resamples, "seed": seed}
+    options: dict[str, Any] = {"resamples": resamples, "seed": seed}
     return {
         "system": table.metadata.get("system"),
         "split": {"name": table.metadata.get("split"), "hash": table.metadata.get("split_hash")},
@@ -52,6 +55,7 @@ def summarise(table: PredictionTable, *, resamples: int = RESAMPLES, seed: int =
         "temperature": {str(fold): value for fold, value in found.items()},
         "calibrated": frozen.calibrated_figures(table, found, **options),
         "operating_points": frozen.operating_points(table, found, **options),
+        "decision": decision(table, found),
         "strata": _strata(test, cluster, options),
         "method": _method(resamples, seed),
         "machine": table.metadata.get("machine"),
@@ -80,6 +84,25 @@ def _cases(table: PredictionTable) -> dict[str, Any]:
     }
 
 
+def decision(table: PredictionTable, temperatures: dict[int, float]) -> dict[str, Any]:
+    """Net benefit of acting on malignant among benign and malignant test cases; empty where there are not both.
+
+    The probability is calibrated where every fold has a temperature, else as predicted.
+    """
+    logits = frozen.calibrated_logits(table, temperatures)
+    task = benign_malignant(table)
+    rows = task.rows & table.test
+    calibrated = bool(temperatures) and not np.isnan(logits[rows]).any()
+    if calibrated:
+        task = benign_malignant(table, logits)
+    positive = task.positive[rows]
+    if not positive.any() or positive.all():
+        return {}
+    curve = net_benefit(positive, task.score[rows])
+    found = {name: [round(float(v), 6) for v in values] for name, values in curve._asdict().items()}
+    return {"calibrated": calibrated, "prevalence": float(positive.mean()), "n": int(rows.sum()), **found}
+
+
 def _folds(test: PredictionTable) -> dict[str, dict[str, Any]]:
     """Mean and standard deviation (n − 1) of each figure over the folds, with the folds' own values."""
     numbers = np.unique(test.fold).tolist()
@@ -99,9 +122,12 @@ def _folds(test: PredictionTable) -> dict[str, dict[str, Any]]:
     return table
 
 
-def _strata(test: PredictionTable, cluster: Any, options: dict[str, int]) -> dict[str, dict[str, Any]]:
+def _strata(test: PredictionTable, cluster: Any, options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     groups = {
+        "class": {name: test.label == code for code, name in enumerate(CLASSES)},
         "lesion size": size_strata(test),
+        "near-duplicates": _by_duplicates(test),
+        "overlay text": {"with text": _said(test, True), "without text": _said(test, False)},
         "device": _by_word(test.device),
         "BI-RADS": _by_word(test.birads),
         "dataset": _by_word(test.dataset),
@@ -116,12 +142,24 @@ def _strata(test: PredictionTable, cluster: Any, options: dict[str, int]) -> dic
     return strata
 
 
+def _by_duplicates(test: PredictionTable) -> dict[str, BoolArray]:
+    """Cases alone in their duplicate group among the test cases, and cases with near-duplicates there."""
+    keys = list(zip(test.dataset, test.group, strict=True))
+    counts = Counter(key for key in keys if key[1] is not None)
+    several = np.array([counts[key] > 1 for key in keys], dtype=bool)
+    return {"alone": ~several, "has near-duplicates": several}
+
+
+def _said(test: PredictionTable, text: bool) -> BoolArray:
+    return np.array([value is text for value in test.overlay], dtype=bool)
+
+
 def _by_word(words: Words) -> dict[str, BoolArray]:
     known = sorted({str(word) for word in words if word})
     return {word: np.array([value == word for value in words], dtype=bool) for word in known}
 
 
-def _stratum(part: PredictionTable, cluster: Any, options: dict[str, int]) -> dict[str, Any]:
+def _stratum(part: PredictionTable, cluster: Any, options: dict[str, Any]) -> dict[str, Any]:
     figures = estimators(part)
     return dict(
         bootstrap({name: figures[name] for name in STRATUM_FIGURES if name in figures}, cluster, **options)
@@ -130,7 +168,7 @@ def _stratum(part: PredictionTable, cluster: Any, options: dict[str, int]) -> di
 
 def _method(resamples: int, seed: int) -> dict[str, Any]:
     return {
-        "interval": "95 % percentile bootstrap of clusters (duplicate group, else patient, else case)",
+        "interval": "95 % bootstrap (BCa, Student's t) of clusters (duplicate group, else patient, else case)",
         "resamples": resamples,
         "seed": seed,
         "calibration_bins": f"{BINS} of equal width over the top class's probability",

@@ -19,8 +19,19 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Words = NDArray[np.object_]
 
-_NUMBERS = ("area_true", "area_pred", "intersection", "dice", "iou", "hd95", "nsd", "width", "height")
-_WORDS = ("id", "dataset", "patient", "group", "device", "birads")
+_NUMBERS = (
+    "area_true",
+    "area_pred",
+    "intersection",
+    "dice",
+    "iou",
+    "hd95",
+    "nsd",
+    "width",
+    "height",
+    "lesions",
+)
+_WORDS = ("id", "dataset", "patient", "group", "device", "birads", "marks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +40,8 @@ class PredictionTable:
 
     ``label`` holds indices into :data:`CLASSES`, −1 for unknown. ``probabilities`` and ``logits`` are N×3; a
     class that the system does not know has probability 0 and logit −inf, and a system that does not classify
-    has NaN in both. ``test`` is false for validation rows.
+    has NaN in both. ``test`` is false for validation rows. ``marks`` are JSON text (see ``marks``), ``overlay`` true,
+    false or ``None``.
     """
 
     id: Words
@@ -53,6 +65,9 @@ class PredictionTable:
     height: Floats
     device: Words
     birads: Words
+    lesions: Floats
+    marks: Words
+    overlay: Words
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -101,7 +116,7 @@ def from_columns(columns: Columns, metadata: Mapping[str, Any], source: str) -> 
     """A table in memory from named lists; raises :class:`TableError` where it breaks a rule."""
     columns = complete(columns, source)
     check(columns, source)
-    words = {name: np.array(columns[name], dtype=object) for name in _WORDS}
+    words = {name: np.array(columns[name], dtype=object) for name in (*_WORDS, "overlay")}
     numbers = _with_overlap({name: as_floats(columns, name)[:, 0] for name in _NUMBERS})
     probabilities, logits = as_floats(columns, *PROBABILITIES), as_floats(columns, *LOGITS)
     bare = np.isnan(logits).all(axis=1)
