@@ -12,6 +12,7 @@ import importlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -48,6 +49,11 @@ def load(package: str) -> dict[str, Row]:
     of them, by file name. The package itself is not imported. Raises ``ConfigError`` where there is no catalog,
     for bad TOML, an incomplete row or a name given twice.
     """
+    return dict(_load(package))
+
+
+@cache  # parsing sixty files takes 40 ms, and a plan of hundreds of runs asks for rows thousands of times
+def _load(package: str) -> dict[str, Row]:
     parent, _, child = package.rpartition(".")
     folder = resources.files(parent or package)
     folder = folder / child if parent else folder
