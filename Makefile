@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test test-systems lint docs bench constraints clean help
+.PHONY: demo test test-systems test-clinic lint docs bench constraints clean help
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -18,6 +18,7 @@ help:
 	@echo 'make demo         light install, a few simulated exams, demo/report.html'
 	@echo 'make test         complete install; lint, types, import rules, tests'
 	@echo 'make test-systems  every system of the literature at full size (hours on a CPU)'
+	@echo 'make test-clinic   the gateway between Orthanc, DCMTK, validators and OHIF (installs them from Debian)'
 	@echo 'make lint         ruff, mypy and the import rules only'
 	@echo 'make docs         write the generated pages, tables and pictures again'
 	@echo 'make bench        measure speeds again (docs/results/)'
@@ -32,6 +33,18 @@ test: lint
 
 test-systems: .venv/.full
 	SENOSCOPE_FULL_WALK=1 $(BIN)/python -m pytest tests/models/test_every_system.py
+
+# Debian's packages; where they cannot be had, each test that needs one says so and is skipped.
+CLINIC_PARTS := orthanc orthanc-dicomweb dcmtk dicom3tools libpixelmed-java openjdk-17-jre-headless chromium tesseract-ocr
+
+test-clinic: .venv/.full
+	@if ! command -v Orthanc >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo 'Installing Orthanc, DCMTK, validators and Chromium'; \
+	  { timeout 120 apt-get -qq update && DEBIAN_FRONTEND=noninteractive timeout 600 \
+	    apt-get -qq install --no-install-recommends $(CLINIC_PARTS); } >/dev/null 2>&1 \
+	  || echo 'These packages cannot be had here; their tests are skipped'; \
+	fi
+	SENOSCOPE_REAL_PARTS=1 $(BIN)/python -m pytest tests/clinic/real
 
 lint: .venv/.full
 	$(BIN)/ruff check
@@ -75,8 +88,8 @@ constraints: .venv/.full
 	@touch $@
 
 .venv/.full: .venv/.light
-	@echo 'Completing the installation with the extras train and dev'
-	@$(PIP) install --constraint constraints.txt --editable '.[train,dev]'
+	@echo 'Completing the installation with the extras'
+	@$(PIP) install --constraint constraints.txt --editable '.[train,clinic,cluster,dev]'
 	@touch $@
 
 clean:

@@ -42,7 +42,7 @@ def command(
 
     from senoscope.evaluation.evaluate import evaluate
 
-    with _Bar() as bar:
+    with ProgressBar() as bar:
         result = evaluate(
             *targets,
             data=data,
@@ -54,36 +54,37 @@ def command(
     if as_json:
         typer.echo(json.dumps(result.summary, indent=2, ensure_ascii=False))
     else:
-        _print(result)
+        print_evaluation(result)
     for case, reason in result.failures:
         typer.echo(f"failed: {case}: {reason}", err=True)
     if result.failures:
         raise typer.Exit(1)
 
 
-class _Bar:
-    """A progress bar on stderr that appears with the first case predicted."""
+class ProgressBar:
+    """A progress bar on stderr that appears with the first case done."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str = "Predicting") -> None:
         from rich.console import Console
         from rich.progress import Progress
 
         self._progress = Progress(console=Console(stderr=True), transient=True)
-        self._task = self._progress.add_task("Predicting")
+        self._task = self._progress.add_task(doing)
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def update(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` cases are predicted."""
+        """Show that ``done`` of ``total`` cases are done."""
         self._progress.start()
         self._progress.update(self._task, completed=done, total=total)
 
 
-def _print(result: Evaluation) -> None:
+def print_evaluation(result: Evaluation) -> None:
+    """The headline figures, the stamps, and where the report lies."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

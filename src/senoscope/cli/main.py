@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 VERBS: dict[str, str] = {
     "analyze": "Find, outline and score lesions in images, folders or DICOM files, and write a report.",
     "demo": "Simulate a few exams, analyse them with the shipped model and write a report.",
+    "serve": "Take images over HTTP, analyse them, and show findings in a browser for review.",
     "datasets": "List, describe, verify and audit datasets.",
     "split": "Make grouped, stratified folds and freeze them in a CSV.",
     "train": "Train a network from a recipe; resumable at any moment.",
     "tune": "Search for better values of a recipe by many trainings; several processes may share it.",
     "evaluate": "Measure a run or a bundle on a dataset, with intervals and a report.",
+    "compare": "Compare two systems on the same cases: differences, intervals, p-values.",
+    "score": "Score another tool's predictions under a protocol of ours, with a report.",
     "models": "List and describe the systems that can be trained and the shipped model.",
+    "benchmark": "Run systems under one leak-free protocol, and make the leaderboard.",
+    "dicom": "Analyse DICOM images and write DICOM objects: segmentation, structured report, picture.",
+    "gateway": "Receive images from a PACS by DICOM, analyse them, and send the results back.",
+    "deidentify": "Copy DICOM files without what identifies the patient, and prove it.",
     "export": "Turn a training run into a bundle that analyses without torch.",
 }
 """Every verb and its line of help, in the order a newcomer meets them; ``cli/<verb>.py`` implements it."""

@@ -1,8 +1,8 @@
 """Pixels: reading them safely, preparing them, turning masks into shapes and back, and drawing.
 
-Reading: ``read_image``, ``read_mask``, ``read_sample``. Preparing: ``Preprocess``. Shapes: ``mask_to_contours``,
-``contour_to_mask``, ``mask_to_box``, ``box_to_mask``, ``components``. Drawing: ``overlay``, ``heatmap_image``,
-``montage``. See docs/reference/imaging.md.
+Reading: ``read_image``, ``read_frames``, ``read_mask``, ``read_sample``. Preparing: ``Preprocess``. Shapes:
+``mask_to_contours``, ``contour_to_mask``, ``mask_to_box``, ``box_to_mask``, ``components``. Drawing:
+``overlay``, ``heatmap_image``, ``montage``. See docs/reference/imaging.md.
 """
 
 from senoscope.imaging.draw import (
@@ -35,6 +35,7 @@ from senoscope.imaging.read import (
     analysable,
     colour_fraction,
     decode_image,
+    read_frames,
     read_image,
     read_mask,
     read_sample,
@@ -66,6 +67,7 @@ __all__ = [
     "montage",
     "overlay",
     "png_bytes",
+    "read_frames",
     "read_image",
     "read_mask",
     "read_sample",

@@ -37,12 +37,28 @@ def _stated_geometry(header: Dataset, notes: list[str]) -> tuple[tuple[float, fl
         for region in regions
         if region.get("RegionSpatialFormat") == _TWO_DIMENSIONAL and region.get("RegionDataType") == _TISSUE
     ]
+    tissue = _foremost(tissue)
     box = _region_box(tissue[0], header) if len(tissue) == 1 else None
     spacings = {_region_spacing(region) for region in tissue}
     if len(spacings) > 1:
         return None, box  # two scales: no single one is true
     stated = list(header.get("PixelSpacing") or ())
     return next(iter(spacings - {None}), _positive(*stated) if len(stated) == 2 else None), box
+
+
+def _foremost(tissue: list[Dataset]) -> list[Dataset]:
+    """The B-mode region that is the picture: the largest, or all that come within a tenth of it (a split screen).
+
+    Scanners also mark small ones: a probe's thumbnail, a navigator, a zoom's overview.
+    """
+    sizes = [_area(region) for region in tissue]
+    return [region for region, size in zip(tissue, sizes, strict=True) if size >= 0.9 * max(sizes)]
+
+
+def _area(region: Dataset) -> int:
+    edges = (("RegionLocationMinX0", "RegionLocationMaxX1"), ("RegionLocationMinY0", "RegionLocationMaxY1"))
+    width, height = (int(region.get(last, 0)) - int(region.get(first, 0)) + 1 for first, last in edges)
+    return max(width, 0) * max(height, 0)
 
 
 def _region_spacing(region: Dataset) -> tuple[float, float] | None:

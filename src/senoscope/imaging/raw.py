@@ -36,6 +36,7 @@ class Limits:
     max_side: int = 20_000
     max_bytes: int = 512 * 1024**2
     max_frames: int = 1
+    max_cine: int = 4_000
 
     def check_size(self, width: int, height: int, source: str) -> None:
         """Raise ``ImageError`` if a picture of this size must not be decoded."""
@@ -62,7 +63,17 @@ class Limits:
             raise ImageError(
                 f"{source} holds {'several' if frames is None else frames} frames or pages",
                 expected="a single still image",
-                fix="export the frame to analyse as its own PNG, TIFF or single-frame DICOM file",
+                fix="export the frame to analyse as its own PNG, TIFF or single-frame DICOM file, "
+                "or give the DICOM cine to 'senoscope dicom'",
+            )
+
+    def check_cine(self, frames: int, source: str) -> None:
+        """Raise ``ImageError`` if a loop has no frame, or more than are read one after another."""
+        if not 1 <= frames <= self.max_cine:
+            raise ImageError(
+                f"{source} says it holds {frames} frames",
+                expected=f"1 to {self.max_cine:,} frames",
+                fix="export the loop again, or cut it",
             )
 
 
@@ -74,7 +85,8 @@ class RawImage:
     floats 0..1. ``spacing`` is (row, column) in mm per pixel or ``None`` when unknown. ``modality`` is the
     DICOM code, ``None`` for ordinary pictures. ``notes`` say what was converted on the way.
     ``orientation`` is the EXIF orientation (1 to 8) that was undone. ``region`` is the B-mode area a DICOM
-    file marks, if it marks exactly one.
+    file marks (the largest, unless two share that place). ``laterality`` is L, R or B and ``view`` the mammographic
+    projection (CC, MLO, ...), where a DICOM file says so.
     """
 
     pixels: Pixels
@@ -84,6 +96,8 @@ class RawImage:
     source: str
     orientation: int = 1
     region: Box | None = None
+    laterality: str | None = None
+    view: str | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

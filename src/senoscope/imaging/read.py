@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ __all__ = [
     "analysable",
     "colour_fraction",
     "decode_image",
+    "read_frames",
     "read_image",
     "read_mask",
     "read_sample",
@@ -31,6 +33,25 @@ def read_image(path: Path, *, limits: Limits = Limits()) -> RawImage:  # noqa: B
     """
     path = Path(path)
     return decode_image(read_bytes(path, limits), path.name, limits=limits)
+
+
+def read_frames(path: Path, *, limits: Limits | None = None) -> Iterator[RawImage]:
+    """The frames of a DICOM file one at a time, in order; any other picture, and any still, is one frame.
+
+    Memory holds one frame. Raises ``ImageError`` as ``read_image`` does, at the frame that cannot be read.
+    """
+    path, limits = Path(path), limits or Limits()
+    try:
+        with path.open("rb") as stream:
+            is_dicom = stream.read(132)[128:] == b"DICM"
+    except OSError:
+        is_dicom = False  # read_bytes says what is wrong with it
+    if not is_dicom:
+        yield read_image(path, limits=limits)
+        return
+    from senoscope.imaging.dicom_frames import decode_frames
+
+    yield from decode_frames(path, limits)
 
 
 def decode_image(data: bytes, source: str, *, limits: Limits = Limits()) -> RawImage:  # noqa: B008

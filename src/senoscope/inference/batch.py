@@ -10,6 +10,7 @@ from pathlib import Path
 
 from senoscope.errors import SenoscopeError, UsageError
 from senoscope.inference.analyzer import Analysis, Analyzer
+from senoscope.inference.cine import examine_file
 from senoscope.inference.scope import text_note
 from senoscope.schema import Report
 
@@ -42,14 +43,15 @@ def examine_all(files: Iterable[Path], analyzer: Analyzer) -> Iterator[Analysis]
     ``failed`` and why."""
     for file in files:
         try:
-            yield _with_text_note(analyzer.examine(file))
+            yield with_text_note(examine_file(file, analyzer))
         except SenoscopeError as error:
             yield _failed(file, str(error))
         except OSError as error:
             yield _failed(file, f"{error.strerror or error}.")
 
 
-def _with_text_note(analysis: Analysis) -> Analysis:
+def with_text_note(analysis: Analysis) -> Analysis:
+    """The same analysis with a note beside its answer if text is burnt into the picture."""
     report = analysis.report
     if analysis.gray is None or report.prediction is None:
         return analysis

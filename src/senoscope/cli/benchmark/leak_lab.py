@@ -27,14 +27,14 @@ def command(
 
     Honest folds that `senoscope benchmark run` has finished are taken from there; what is missing is run.
     """
-    from senoscope.benchmark.leak_lab import STEPS, leak_steps, write_lab
+    from senoscope.benchmark.leak_lab import PUBLISHED, STEPS, leak_steps, write_lab
     from senoscope.benchmark.results import load_results
 
     run.command(
         track=track,
         systems=systems,
         data=data,
-        protocol=list(STEPS),
+        protocol=[*STEPS, PUBLISHED[0]],
         out=out,
         minutes=minutes,
         threads=threads,

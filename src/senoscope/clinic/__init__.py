@@ -1,0 +1,1 @@
+"""Fitting into a hospital: DICOM objects in and out, de-identification, the service. Never imports torch."""

@@ -1,0 +1,1 @@
+"""``senoscope serve``: a durable queue, worker processes, an HTTP interface and a viewer."""
