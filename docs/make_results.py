@@ -16,12 +16,15 @@ from senoscope.data.splits import load_split
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results/senoscope-us.json"
+LEAKS = ROOT / "benchmark/leak-lab.json"
 HELP = ROOT / "docs/results/cli-help.json"
 PAGES = (ROOT / "README.md",)
 BLOCK = re.compile(r"(<!-- results:begin[^>]*-->\n).*?(<!-- results:end -->)", re.DOTALL)
 
 BUSI = "busi-grouped-5fold"
 BUS_BRA = "bus-bra-official"
+
+LEAK_BLOCK = re.compile(r"(<!-- leaks:begin[^>]*-->\n).*?(<!-- leaks:end -->)", re.DOTALL)
 
 
 class Row(NamedTuple):
@@ -108,6 +111,29 @@ def notes() -> str:
     )
 
 
+def leaks() -> str:
+    """The Markdown table of the leak laboratory: accuracy of each system as leaks are let in."""
+    if not LEAKS.is_file():
+        return ""
+    systems: dict[str, Any] = json.loads(LEAKS.read_text(encoding="utf-8"))["systems"]
+    steps = list(dict.fromkeys(step["step"] for found in systems.values() for step in found))
+    lines = [
+        "| Accuracy, 3 classes (95 % interval; n) | " + " | ".join(systems) + " |",
+        "|---" * (len(systems) + 1) + "|",
+    ]
+    for title in steps:
+        cells = []
+        for found in systems.values():
+            leaf = next((step["accuracy"] for step in found if step["step"] == title), None)
+            cells.append(
+                "–"
+                if leaf is None
+                else f"{leaf['value']:.3f} ({leaf['low']:.3f} to {leaf['high']:.3f}; {leaf['n']})"
+            )
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def read_results() -> dict[str, Any]:
     """Everything measured, in the form ``{section: {figure: {value, low, high, n}}}``."""
     found: dict[str, Any] = {}
@@ -120,7 +146,8 @@ def read_results() -> dict[str, Any]:
 def updated(text: str) -> str:
     """A page with the part between its markers written again."""
     body = table(read_results()) + notes()
-    return BLOCK.sub(lambda block: f"{block[1]}{body}{block[2]}", text)
+    text = BLOCK.sub(lambda block: f"{block[1]}{body}{block[2]}", text)
+    return LEAK_BLOCK.sub(lambda block: f"{block[1]}{leaks()}{block[2]}", text)
 
 
 if __name__ == "__main__":

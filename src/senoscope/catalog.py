@@ -17,7 +17,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from senoscope.errors import ConfigError
+from senoscope.errors import ConfigError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,22 @@ def _load(package: str) -> dict[str, Row]:
     return rows
 
 
+def find(package: str, name: str, what: str) -> Row:
+    """One row of a package's catalog; ``what`` is the word for its kind in messages, such as ``dataset``.
+
+    Raises ``UsageError`` with the nearest right names for a wrong one.
+    """
+    rows = _load(package)
+    if name not in rows:
+        close = nearest(name, rows)
+        raise UsageError(
+            f"there is no {what} '{name}'",
+            expected="one of " + ", ".join(rows),
+            fix="perhaps you mean " + " or ".join(f"'{other}'" for other in close) if close else "",
+        )
+    return rows[name]
+
+
 def _row(package: str, name: str, table: Any) -> Row:
     facts = dict(table) if isinstance(table, dict) else {}
     title, entry = facts.pop("title", None), facts.pop("entry", None)
@@ -100,7 +116,7 @@ def resolve(entry: str) -> Any:
         raise ConfigError(f"catalog entry '{entry}' does not exist", expected="module:name") from error
 
 
-def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> list[str]:
+def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.4) -> list[str]:
     """Up to three of ``names`` that look like ``name`` (similarity 0..1), best first, whatever the case."""
     known = {candidate.casefold(): candidate for candidate in names}
     return [known[match] for match in difflib.get_close_matches(name.casefold(), known, n=3, cutoff=cutoff)]

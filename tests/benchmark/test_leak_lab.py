@@ -33,10 +33,16 @@ def result(protocol: str, found: PredictionTable, dataset: str = "busi") -> Resu
 def test_steps_stand_in_order_and_count_what_is_right() -> None:
     honest = table([[2, 1, 0], [0, 1, 2], [0, 2, 1], [2, 0, 1]], [0, 1, 1, 0])  # 3 of 4
     leaky = table([[2, 1, 0], [0, 2, 1]], [0, 1], "b")  # 2 of 2
-    steps = leak_steps([result("leaky-random-split", leaky), result("grouped-5fold", honest)])["cnn3"]
-    assert [step["protocol"] for step in steps] == ["grouped-5fold", "leaky-random-split", ""]
-    assert [step["accuracy"]["value"] for step in steps] == [0.75, 1.0, 1.0]
-    assert [step["accuracy"]["n"] for step in steps] == [4, 2, 2]
+    seen = table([[2, 1, 0], [2, 0, 1]], [0, 1], "c")  # 1 of 2
+    results = [
+        result("as-published", seen),
+        result("leaky-random-split", leaky),
+        result("grouped-5fold", honest),
+    ]
+    steps = leak_steps(results)["cnn3"]
+    assert [step["protocol"] for step in steps] == ["grouped-5fold", "leaky-random-split", "", "as-published"]
+    assert [step["accuracy"]["value"] for step in steps] == [0.75, 1.0, 1.0, 0.5]
+    assert [step["accuracy"]["n"] for step in steps] == [4, 2, 2, 2]
     assert steps[0]["step"] == STEPS["grouped-5fold"]
     assert steps[2]["step"] == THRESHOLD.replace("\n", " ")
 

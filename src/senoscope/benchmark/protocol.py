@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from senoscope import catalog, models
 from senoscope.benchmark.divisions import Division, Roots
-from senoscope.errors import UsageError
 from senoscope.schema import Record
 
 CATALOG = "senoscope.benchmark"
@@ -77,13 +76,5 @@ def names() -> tuple[str, ...]:
 
 def load_protocol(name: str) -> Protocol:
     """A protocol by name. Raises ``UsageError`` with the nearest right name for a wrong one."""
-    rows = catalog.load(CATALOG)
-    if name not in rows:
-        close = catalog.nearest(name, rows)
-        raise UsageError(
-            f"there is no protocol '{name}'",
-            expected="one of " + ", ".join(rows),
-            fix=f"perhaps you mean '{close[0]}'" if close else "",
-        )
-    row = rows[name]
+    row = catalog.find(CATALOG, name, "protocol")
     return Protocol(name, row.title, row.entry, **row.facts)

@@ -24,15 +24,7 @@ def names() -> tuple[str, ...]:
 
 def info(name: str) -> catalog.Row:
     """One dataset's catalog row. Raises ``UsageError`` with the nearest right name for a wrong one."""
-    rows = catalog.load(__name__)
-    if name not in rows:
-        close = catalog.nearest(name, rows)
-        raise UsageError(
-            f"there is no dataset '{name}'",
-            expected="one of " + ", ".join(rows),
-            fix=f"perhaps you mean '{close[0]}'" if close else "",
-        )
-    return rows[name]
+    return catalog.find(__name__, name, "dataset")
 
 
 def find_root(name: str, root: Path | None = None) -> Path:

@@ -23,15 +23,7 @@ def names() -> tuple[str, ...]:
 
 def info(name: str) -> catalog.Row:
     """One system's catalog row. Raises ``UsageError`` with the nearest right names for a wrong one."""
-    rows = catalog.load(CATALOG)
-    if name not in rows:
-        close = catalog.nearest(name, rows, cutoff=0.4)
-        raise UsageError(
-            f"there is no system '{name}'",
-            expected="a name of `senoscope models list`",
-            fix="perhaps you mean " + " or ".join(f"'{other}'" for other in close) if close else "",
-        )
-    return rows[name]
+    return catalog.find(CATALOG, name, "system")
 
 
 def check_image_size(row: catalog.Row, size: int) -> None:

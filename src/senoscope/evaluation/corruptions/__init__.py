@@ -63,15 +63,7 @@ def names() -> tuple[str, ...]:
 
 def find(name: str) -> Corruption:
     """One corruption. Raises ``UsageError`` with the nearest right names for a wrong one."""
-    rows = catalog.load(__name__)
-    if name not in rows:
-        close = catalog.nearest(name, rows)
-        raise UsageError(
-            f"there is no corruption '{name}'",
-            expected="one of " + ", ".join(rows),
-            fix=f"perhaps you mean '{close[0]}'" if close else "",
-        )
-    row = rows[name]
+    row = catalog.find(__name__, name, "corruption")
     return Corruption(
         name=name,
         title=row.title,
