@@ -74,7 +74,7 @@ def pretend(log: Path) -> Callable[..., None]:
 
 def work(out: Path, start: Barrier) -> None:
     start.wait(30)
-    while any(state == BUSY for _, state in run_plan(plan_of(8), Bench(out))):
+    while BUSY in [state for _, state in run_plan(plan_of(8), Bench(out))]:
         time.sleep(0.02)
 
 
