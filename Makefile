@@ -57,8 +57,8 @@ lint: .venv/.full
 docs: .venv/.full
 	$(BIN)/python docs/make_datasets.py
 	$(BIN)/python docs/make_reference.py
-	$(BIN)/python docs/make_datasets.py
 	$(BIN)/python docs/make_systems.py
+	$(BIN)/senoscope benchmark report --markdown docs/leaderboard.md
 	$(BIN)/python docs/make_mammography.py
 	$(BIN)/python docs/make_results.py
 	$(BIN)/python docs/make_model_card.py

@@ -41,7 +41,7 @@ class UsageError(SenoscopeError):
     exit_code = 2
 
 
-class BusyError(UsageError):
+class LockedError(UsageError):
     """Another process is at work in the same folder."""
 
 

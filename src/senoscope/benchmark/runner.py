@@ -20,7 +20,7 @@ from senoscope.benchmark.jobs import Job, Plan, settings, sources
 from senoscope.benchmark.protocol import load_protocol
 from senoscope.benchmark.results import keep, path_of
 from senoscope.data.splits import save_split
-from senoscope.errors import BusyError, SenoscopeError
+from senoscope.errors import LockedError, SenoscopeError
 
 if TYPE_CHECKING:
     from senoscope.training.recipe import Recipe
@@ -72,7 +72,7 @@ def run_plan(
         try:
             run_job(job, plan.divisions[job.dataset, job.protocol, job.seed], bench, on_epoch)
             yield job, DONE
-        except BusyError:
+        except LockedError:
             yield job, BUSY
         except (SenoscopeError, RuntimeError, ValueError) as error:  # a network may refuse in its own words
             yield job, str(error)
@@ -81,7 +81,7 @@ def run_plan(
 def run_job(job: Job, division: Division, bench: Bench, on_epoch: OnEpoch | None = None) -> Path:
     """Train, predict and keep one job; the path of its result.
 
-    Raises ``BusyError`` if another process is at it, and what training raises: ``ConfigError``, ``DivergedError``, …
+    Raises ``LockedError`` if another process is at it, and what training raises: ``ConfigError``, ``DivergedError``, …
     """
     from senoscope.training.runs import locked
 

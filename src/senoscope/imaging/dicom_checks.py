@@ -46,6 +46,14 @@ _RAW = frozenset(
 )
 
 
+def can_decode(syntax: UID) -> bool:
+    """Whether pixel data of a transfer syntax can be decoded with what is installed."""
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:  # pydicom's word for a syntax that it has no decoder for
+        return False
+
+
 def transfer_syntax(data: bytes, source: str, limits: Limits) -> UID:
     """The transfer syntax, if it can be decoded here; a deflated file is measured before it is unpacked."""
     if data[132:138] != b"\x02\x00\x00\x00UL":
@@ -54,11 +62,7 @@ def transfer_syntax(data: bytes, source: str, limits: Limits) -> UID:
     syntax = dcmread(BytesIO(data[:start])).file_meta.get("TransferSyntaxUID")
     if not isinstance(syntax, UID):
         raise damaged(source, "it does not say its transfer syntax")
-    try:
-        usable = get_decoder(syntax).is_available
-    except NotImplementedError:
-        usable = False
-    if not usable:
+    if not can_decode(syntax):
         name = syntax.name if syntax.type == "Transfer Syntax" else "unknown transfer syntax"
         raise ImageError(
             f"{source} is stored in a way that cannot be decoded here ({name})",

@@ -15,8 +15,8 @@ _NEVER = 2**31 - 1
 def kept_memory() -> Iterator[None]:
     """Within the block, glibc does not hand freed memory back to the system.
 
-    Large tensors are otherwise mapped and unmapped at every step, and a CPU training spends up to half of its time on
-    page faults. Elsewhere than on glibc, and for accelerators, it does nothing. On leaving, the defaults return and
+    Large tensors are otherwise mapped and unmapped at every step, and a CPU training spends much of its time on page
+    faults. Elsewhere than on glibc, and for accelerators, it does nothing. On leaving, the defaults return and
     what is free is handed back.
     """
     library = ctypes.CDLL(None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from senoscope import data as datasets
 from senoscope._files import write_text
+from senoscope._yaml import read_mapping, read_value
 from senoscope.catalog import nearest
 from senoscope.data.splits import load_split
 from senoscope.errors import ConfigError, UsageError
 from senoscope.imaging.preprocess import Preprocess
-
-_MAX_BYTES = 200_000
 
 
 class _Part(BaseModel):
@@ -145,17 +143,6 @@ class Recipe(_Part):
     pretrained: bool = Field(default=False, description="fetch the encoder from timm's hub")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader that reads 1e-3 as the number it is (YAML 1.2), not as text (YAML 1.1)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
 def read_recipe(path: Path, **overrides: Any) -> Recipe:
     """Read and check a recipe; keyword arguments replace its top-level keys.
 
@@ -164,26 +151,7 @@ def read_recipe(path: Path, **overrides: Any) -> Recipe:
     ConfigError: not YAML, tags or aliases in it, an unknown key (the nearest right one is named), a value of the
         wrong type or out of range.
     """
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no recipe {path}", expected="a YAML file", fix="see 'senoscope train --list'"
-        )
-    if path.stat().st_size > _MAX_BYTES:
-        raise ConfigError(f"{path} is larger than {_MAX_BYTES} bytes", expected="a recipe of a few lines")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ConfigError(
-                f"{path} uses YAML aliases", expected="plain values", fix="write the values out"
-            )
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError(
-            f"{path} is not plain YAML: {detail}", expected="keys and values without tags"
-        ) from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds {type(content).__name__}", expected="a mapping of recipe keys")
+    content = read_mapping(path, "recipe", "see 'senoscope train --list'")
     return make_recipe(merged(content, overrides), source=str(path))
 
 
@@ -244,7 +212,7 @@ def parse_setting(text: str) -> dict[str, Any]:
     """
     key, mark, value = text.partition("=")
     try:
-        content: Any = yaml.load(value, Loader=_Loader)  # noqa: S506 - a safe loader
+        content: Any = read_value(value)
     except yaml.YAMLError:
         mark = ""
     if not mark or not key:

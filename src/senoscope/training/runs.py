@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from senoscope import __version__
 from senoscope._files import atomic_path, write_text
-from senoscope.errors import BusyError, UsageError
+from senoscope.errors import LockedError, UsageError
 from senoscope.training.checkpoint import State
 from senoscope.training.data import Parts
 from senoscope.training.recipe import Recipe, read_recipe, write_recipe
@@ -37,13 +37,13 @@ def is_leader() -> bool:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; raises ``BusyError`` if another process works in it."""
+    """Hold a run's folder for this process; raises ``LockedError`` if another process works in it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BusyError(
+            raise LockedError(
                 f"another process is at work in {folder}", fix="wait for it or use another --out"
             ) from None
         yield

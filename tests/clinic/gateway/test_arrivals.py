@@ -20,7 +20,7 @@ from senoscope.clinic.gateway.jobs import make_queue
 from senoscope.clinic.gateway.tables import OBJECTS
 from senoscope.clinic.service.blobs import DiskFullError
 from senoscope.clinic.service.database import reading
-from senoscope.errors import BusyError, ImageError
+from senoscope.errors import ImageError, LockedError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Invalid value for VR UI", "ignore:The value length"
@@ -184,7 +184,7 @@ def test_what_was_left_half_received_is_swept(arrivals):
 
 
 def test_two_gateways_cannot_share_a_folder(tmp_path):
-    with locked(tmp_path / "lock"), pytest.raises(BusyError), locked(tmp_path / "lock"):
+    with locked(tmp_path / "lock"), pytest.raises(LockedError), locked(tmp_path / "lock"):
         pass
     with locked(tmp_path / "lock"):
         pass

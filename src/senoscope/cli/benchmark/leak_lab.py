@@ -25,14 +25,17 @@ def command(
 ) -> None:
     """Train the systems with one leak more each time, and draw how their accuracy grows.
 
-    Honest folds that `senoscope benchmark run` has finished are taken from there; what is missing is run.
+    Runs that are finished are taken as they are; what is missing is run, or left out with --minutes 0. A variant
+    trained before is drawn too where it is named as SYSTEM+VARIANT.
     """
     from senoscope.benchmark.leak_lab import PUBLISHED, STEPS, leak_steps, write_lab
     from senoscope.benchmark.results import load_results
 
+    names = {name for word in systems for name in word.split(",")}
+    kept = {name for name in names if "+" in name}
     run.command(
         track=track,
-        systems=systems,
+        systems=sorted(names - kept),
         data=data,
         protocol=[*STEPS, PUBLISHED[0]],
         out=out,
@@ -42,8 +45,8 @@ def command(
         variant=variant,
         as_json=as_json,
     )
-    wanted = {name for word in systems for name in word.split(",")}
-    found = leak_steps(r for r in load_results(out / "results") if r.job.system in wanted)
+    shown = kept | {f"{name}+{variant}" if variant else name for name in names - kept}
+    found = leak_steps(result for result in load_results(out / "results") if result.job.label in shown)
     write_lab(found, out)
     if as_json:
         import json

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from senoscope._yaml import read_mapping
 from senoscope.catalog import nearest
 from senoscope.errors import ConfigError
 from senoscope.inference.bundle import DEFAULT_BUNDLE
@@ -18,7 +18,6 @@ EXAMPLE = Path(__file__).with_name("example.yaml")
 
 Kind = Literal["SEG", "SR", "SC"]
 _TITLE = r"^[!-\[\]-~](?:[ !-\[\]-~]{0,14}[!-\[\]-~])?$"  # PS3.5 section 6.2: 16 characters, no backslash
-_MAX_BYTES = 100_000
 
 
 class _Part(BaseModel):
@@ -140,28 +139,7 @@ def read_config(path: Path, *, data_dir: Path | None = None) -> Config:
     Raises ``ConfigError`` for a file that is missing or not plain YAML, an unknown key (the nearest right one is
     named), or a value of the wrong type or out of range.
     """
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no configuration {path}",
-            expected="a YAML file",
-            fix="start from 'senoscope gateway --example'",
-        )
-    if path.stat().st_size > _MAX_BYTES:
-        raise ConfigError(f"{path} is larger than {_MAX_BYTES} bytes", expected="a page of settings")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ConfigError(
-                f"{path} uses YAML aliases", expected="plain values", fix="write the values out"
-            )
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError(
-            f"{path} is not plain YAML: {detail}", expected="keys and values without tags"
-        ) from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds {type(content).__name__}", expected="a mapping of settings")
+    content = read_mapping(path, "configuration", "start from 'senoscope gateway --example'")
     if data_dir is not None:
         content = {**content, "data_dir": str(data_dir)}
     return make_config(content, source=str(path))

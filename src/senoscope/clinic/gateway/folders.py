@@ -11,7 +11,7 @@ from pathlib import Path
 
 from senoscope.clinic.service.blobs import sync_folder
 from senoscope.clinic.service.database import sqlite_url
-from senoscope.errors import BusyError
+from senoscope.errors import LockedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class Folders:
 def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file; it is free again when this process ends, however it ends.
 
-    Raises ``BusyError`` if another process has it, unless told to wait.
+    Raises ``LockedError`` if another process has it, unless told to wait.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise BusyError(
+            raise LockedError(
                 f"another gateway works in {path.parent}",
                 expected="one gateway per data folder",
                 fix="stop the other one, or give this one another data_dir",

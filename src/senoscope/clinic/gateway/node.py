@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from pydicom import Dataset
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
     AllTransferSyntaxes,
@@ -26,6 +25,7 @@ from senoscope.clinic.gateway.config import Config
 from senoscope.clinic.service.blobs import DiskFullError
 from senoscope.clinic.service.logs import where
 from senoscope.errors import ImageError, UsageError
+from senoscope.imaging.dicom_checks import can_decode
 
 SUCCESS, NO_ROOM, CANNOT_UNDERSTAND, OTHER_CONTENT, FAILED = 0x0000, 0xA700, 0xC000, 0xC111, 0x0110
 """Answers to C-STORE (PS3.4 table B.2-1, PS3.7 annex C). ``OTHER_CONTENT`` is of the range "cannot understand": the
@@ -40,7 +40,7 @@ _PDU = 256 * 1024
 
 def syntaxes() -> list[UID]:
     """The transfer syntaxes that are decoded by this installation, uncompressed ones first."""
-    return [uid for uid in AllTransferSyntaxes if uid != ExplicitVRBigEndian and _is_read(uid)]
+    return [uid for uid in AllTransferSyntaxes if uid != ExplicitVRBigEndian and can_decode(uid)]
 
 
 class Node:
@@ -151,10 +151,3 @@ def _answer(status: int, comment: str) -> Dataset:
     answer = Dataset()
     answer.Status, answer.ErrorComment = status, comment
     return answer
-
-
-def _is_read(uid: UID) -> bool:
-    try:
-        return bool(get_decoder(uid).is_available)
-    except NotImplementedError:
-        return False

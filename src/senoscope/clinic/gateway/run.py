@@ -41,7 +41,7 @@ def run(config: Config, on_start: Callable[[int], None]) -> None:
     """Receive, analyse and send until SIGTERM or SIGINT; ``on_start`` gets the port.
 
     Raises ``ConfigError``, ``BundleError``, ``MissingExtraError`` or ``UsageError`` for a gateway that cannot be
-    started, and ``BusyError`` if another one uses the data folder.
+    started, and ``LockedError`` if another one uses the data folder.
     """
     configure_logs(logging.getLevelName(config.log_level.upper()))
     _need_highdicom()
