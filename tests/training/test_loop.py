@@ -175,6 +175,6 @@ def test_the_average_by_hand() -> None:
     with torch.no_grad():
         model.weight.fill_(3.0)
         model.num_batches_tracked.fill_(7)
-    update_average(average, model, 0.75)
+    update_average(average, model.state_dict(), 0.75)
     assert average["weight"].tolist() == [1.5, 1.5]
     assert average["num_batches_tracked"] == 7

@@ -228,6 +228,7 @@ def _tasks(recipe: Recipe) -> tuple[str, ...]:
 def _epoch(recipe: Recipe, trainer: Trainer, batches: Batches, advance: Any) -> dict[str, float]:
     trainer.model.train()
     module, fabric, steps = trainer.model.module, trainer.fabric, batches.steps
+    current = module.state_dict()  # the tensors themselves, which the steps change in place
     started, seen, totals = time.perf_counter(), 0, dict[str, Tensor]()
     for step, batch in enumerate(batches.epoch(trainer.epoch)):
         images, masks, has_mask, labels = batch.to(fabric.device)
@@ -243,7 +244,7 @@ def _epoch(recipe: Recipe, trainer: Trainer, batches: Batches, advance: Any) -> 
         fabric.clip_gradients(trainer.model, trainer.optimizer, max_norm=recipe.clip)
         trainer.optimizer.step()
         decay = min(recipe.ema, (1 + trainer.epoch * steps + step) / (10 + trainer.epoch * steps + step))
-        update_average(trainer.average, module, decay)
+        update_average(trainer.average, current, decay)
         for name, value in {"loss": loss, **{f"{task}_loss": v for task, v in losses.items()}}.items():
             totals[name] = totals.get(name, torch.zeros(())) + value.detach().float().cpu()
         seen += len(images)

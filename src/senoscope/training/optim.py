@@ -54,11 +54,10 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 @torch.no_grad()
-def update_average(average: State, model: nn.Module, decay: float) -> None:
+def update_average(average: State, current: State, decay: float) -> None:
     """Exponential moving average of weights and batch-norm statistics, in place; counters are copied."""
-    current = model.state_dict()
     names = [k for k, v in average.items() if v.is_floating_point()]
-    torch._foreach_lerp_([average[k] for k in names], [current[k].detach() for k in names], 1 - decay)
+    torch._foreach_lerp_([average[k] for k in names], [current[k] for k in names], 1 - decay)
     for key in average.keys() - set(names):
         average[key].copy_(current[key])
 

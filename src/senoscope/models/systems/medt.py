@@ -6,23 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from senoscope.models.blocks.axial import AxialBlock
+from senoscope.models.blocks.axial import AxialAttention, AxialBlock
 from senoscope.models.blocks.unet import ConvNormAct, resize
 from senoscope.models.interface import Outputs, System
+
+GATES_FROM = 10
+"""The epoch, from 0, from which the gates learn."""
 
 _PATCHES = 4
 """Patches along a side that the local branch looks at, each by itself."""
 
 
-def _stem(width: int) -> nn.Sequential:
-    """Three convolutions, the first of 7×7 at stride 2: 1 channel to ``width`` // 2 at half the size."""
-    thin = width // 2
+def _stem(outputs: int, middle: int) -> nn.Sequential:
+    """Three convolutions, the first of 7×7 at stride 2: 1 channel to ``outputs`` at half the size."""
     return nn.Sequential(
-        nn.Conv2d(1, thin, 7, stride=2, padding=3, bias=False),
-        nn.BatchNorm2d(thin),
+        nn.Conv2d(1, outputs, 7, stride=2, padding=3, bias=False),
+        nn.BatchNorm2d(outputs),
         nn.ReLU(),
-        ConvNormAct(thin, 8 * width),
-        ConvNormAct(8 * width, thin),
+        ConvNormAct(outputs, middle),
+        ConvNormAct(middle, outputs),
     )
 
 
@@ -41,7 +43,7 @@ class GlobalBranch(nn.Module):
     def __init__(self, image_size: int, width: int, groups: int) -> None:
         super().__init__()
         half = image_size // 2
-        self.stem = _stem(width)
+        self.stem = _stem(width // 2, 8 * width)
         self.first = _stage(width // 2, width, 1, groups, half, 1)
         self.second = _stage(2 * width, 2 * width, 2, groups, half, 2)
         self.up = nn.Conv2d(4 * width, 2 * width, 3, padding=1)
@@ -59,8 +61,8 @@ class LocalBranch(nn.Module):
 
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
-        self.stem = _stem(width)
-        self.stages = nn.ModuleList([_stage(width // 2, width, 1, groups, None, 1)])
+        self.stem = _stem(4 * width, 8 * width)  # as wide as the global branch ends
+        self.stages = nn.ModuleList([_stage(4 * width, width, 1, groups, None, 1)])
         for index, depth in enumerate((2, 4, 1)):
             inputs = width << (index + 1)
             self.stages.append(_stage(inputs, inputs, depth, groups, None, 2))
@@ -90,6 +92,12 @@ class MedT(System):
         self.local = LocalBranch(width, groups)
         self.join = nn.Conv2d(width, width, 3, padding=1)
         self.mask = nn.Conv2d(width, 1, 1)
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Epoch from 0: the gates stand still for the first ten, as the authors train them."""
+        for part in self.modules():
+            if isinstance(part, AxialAttention) and part.span is not None:
+                part.gates.requires_grad_(epoch >= GATES_FROM)
 
     def forward(self, image: Tensor, mask: Tensor | None = None, clinical: Tensor | None = None) -> Outputs:
         """Image N×1×H×W in 0..1 to mask logits N×1×H×W."""
