@@ -18,10 +18,9 @@ pytest.importorskip("ray", reason="needs the [cluster] extra")
 
 
 @pytest.mark.slow
-def test_jobs_run_on_the_nodes_and_results_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_run_on_the_nodes_and_results_come_back(tmp_path: Path) -> None:
     from senoscope.benchmark.cluster import run_on_cluster
 
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: workers starve beside whatever else runs
     roots = {"busi": fake.make("busi", tmp_path / "data", 60)}
     changes = {"epochs": 1, "patience": 1, "image_size": 32, "batch": 8, "precision": "32-true"}
     bench = Bench(tmp_path / "bench", roots, threads=1, changes=changes)

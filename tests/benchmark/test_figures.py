@@ -93,6 +93,31 @@ def test_strata_are_the_cases_inside() -> None:
     assert "device" not in strata, "no device is known"
 
 
+def test_every_stratum_of_the_metrics_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scanner, BI-RADS, near-duplicates, and the text that the package knows of and the table does not say."""
+    text = {"b1": True, "b2": False, "b3": False}
+    monkeypatch.setattr("senoscope.evaluation.columns.has_text", lambda _, name: text.get(name))
+    rows = [dict(row) for row in FIRST]
+    for row, device, birads, group in zip(
+        rows, "AABBBB", "  3454", [None, *"gg", None, None, None], strict=True
+    ):
+        row.update(device=device, birads=birads.strip() or None, group=group)
+    strata = measure([table_of(*rows)]).strata
+    found = {
+        group: {member: part["accuracy"]["n"] for member, part in members.items()}
+        for group, members in strata.items()
+    }
+    assert found["device"] == {"A": 2, "B": 4}
+    assert found["BI-RADS"] == {"3": 1, "4": 2, "5": 1}
+    assert found["near-duplicates"] == {"alone": 4, "has near-duplicates": 2}
+    assert found["overlay text"] == {"with text": 1, "without text": 2}
+    assert strata["overlay text"]["without text"]["accuracy"]["value"] == pytest.approx(
+        1 / 2
+    )  # b2 wrong, b3 right
+    assert strata["overlay text"]["without text"]["dice"]["value"] == pytest.approx(0.5)
+    assert strata["BI-RADS"]["4"]["dice"]["value"] == pytest.approx(0.55)  # b2 and m1
+
+
 def test_against_scikit_learn(rows_of: Rows) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     table = from_rows(rows_of(Job("quick", "busi", "grouped-5fold", "senoscope-us", 1, 0), 1.0, every=2))

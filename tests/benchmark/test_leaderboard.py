@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
+from senoscope import models
 from senoscope.benchmark.external import read_external
 from senoscope.benchmark.figures import FIGURES
 from senoscope.benchmark.jobs import Job
@@ -211,7 +212,69 @@ def test_other_settings_stand_in_a_row_of_their_own(
     assert (plain.entry.start, large.entry.start) == ("random weights", "net.safetensors")
     assert (plain.entry.image_size, large.entry.image_size, large.entry.epochs) == (128, 256, "30")
     assert large.gmacs == pytest.approx(4 * plain.gmacs)
-    assert large.mark("dice") == BEST
+    assert large.mark("dice") == "", "not ranked, and nothing is the best of one"
+
+
+def test_other_settings_are_never_the_best(tmp_path: Path, fill: Fill, write_rows: Any, rows_of: Any) -> None:
+    fill(tmp_path, "unet", 1.0, folds=(1, 2))
+    fill(tmp_path, "mobile-unet", 0.1, folds=(1, 2))
+    for fold in (1, 2, 3):
+        job = Job("quick", "busi", "grouped-5fold", "unet", fold, 0, "large")
+        write_rows(tmp_path, job, rows_of(job, 30.0))
+    (table,) = make_tables(make_entries(read_results(tmp_path).values()))
+    rows = {row.label: row for row in table.rows}
+    large, best = rows["unet+large"], rows["unet"]
+    assert large.entry is not None
+    assert best.entry is not None
+    assert (large.variant, best.variant) == ("large", "")
+    assert (large.entry.ranked, best.entry.ranked) == (False, True)
+    assert best.mark("dice") == BEST
+    against = large.entry.tests["dice"]
+    assert (against.best, against.tied, against.test.difference > 0) == ("unet", False, True)
+    assert large.mark("dice") == "", "better than the best, so neither tied nor worse"
+    assert [row.label for row in table.having("dice")] == ["unet", "mobile-unet", "unet+large"]
+
+
+def test_a_collapsed_training_is_never_the_best(
+    tmp_path: Path, fill: Fill, write_rows: Any, rows_of: Any
+) -> None:
+    """Who outlines nothing has no false outline, and would win that column."""
+    fill(tmp_path, "unet", 1.0, folds=(1,))
+    fill(tmp_path, "mobile-unet", 0.5, folds=(1,))
+    job = Job("quick", "busi", "grouped-5fold", "squeeze-unet", 1, 0)
+    rows = rows_of(job, 1.0)
+    for row in rows:
+        row.update(area_pred=0, intersection=0, **({"dice": 0.0, "iou": 0.0} if row["area_true"] else {}))
+    write_rows(tmp_path, job, rows)
+    (table,) = make_tables(make_entries(read_results(tmp_path).values()))
+    *ranked, nothing = table.having("false_positive_rate")
+    assert nothing.label == "squeeze-unet"
+    assert nothing.entry is not None
+    assert nothing.entry.collapsed == ("outlines nothing in 1 of 1 runs",)
+    assert nothing.figure("false_positive_rate")["value"] == 0  # type: ignore[index]
+    assert (nothing.entry.ranked, nothing.mark("false_positive_rate")) == (False, "")
+    assert ranked[0].mark("false_positive_rate") == BEST
+
+
+def test_one_system_with_more_folds_leaves_the_others_ranked(tmp_path: Path, fill: Fill) -> None:
+    for system in ("mobile-unet", "squeeze-unet"):
+        fill(tmp_path, system, 1.0, folds=(1,))
+    fill(tmp_path, "unet", 1.0, folds=(1, 2, 3))
+    entries = entries_of(tmp_path)
+    ranked = {name: entry.ranked for (_, name), entry in entries.items()}
+    assert ranked == {"mobile-unet": True, "squeeze-unet": True, "unet": False}
+    test = entries["grouped-5fold", "unet"].tests["dice"].test
+    assert test.n == entries["grouped-5fold", "mobile-unet"].figures["dice"]["n"], (
+        "on the fold that both tested"
+    )
+
+
+def test_systems_without_a_result_are_named(tmp_path: Path, fill: Fill) -> None:
+    fill(tmp_path, "imagemasknet", 1.0, folds=(1,))
+    fill(tmp_path, "unet", 1.0, folds=(1,), protocol="leaky-random-split")
+    honest, replicas = make_tables(make_entries(read_results(tmp_path).values()))
+    assert set(honest.missing) == set(models.names()) - {"imagemasknet"}
+    assert replicas.missing == ()
 
 
 def test_external_tables_stand_apart(tmp_path: Path, fill: Fill, write_rows: Any, rows_of: Any) -> None:

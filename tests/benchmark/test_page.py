@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from senoscope import models
 from senoscope.benchmark import markdown, page
 from senoscope.benchmark.external import External
+from senoscope.benchmark.jobs import Job
 from senoscope.benchmark.leaderboard import make_entries, read_results
 from senoscope.cli.main import main
 
@@ -45,7 +47,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
-        if tag not in ("meta", "img", "br", "link", "input"):
+        if tag not in ("meta", "img", "br", "wbr", "link", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -112,6 +114,27 @@ def test_says_what_a_reader_needs(text: str) -> None:
     assert text.count("<tbody data-dataset") == 14, (
         "twelve of one protocol, one of another, one with a replica only"
     )
+
+
+def test_other_settings_and_missing_systems_are_told(
+    tmp_path: Path, fill: Callable[..., list[Path]], write_rows: Any, rows_of: Any
+) -> None:
+    fill(tmp_path, "unet", 1.0, folds=(1,))
+    job = Job("quick", "busi", "grouped-5fold", "unet", 1, 0, "large")
+    write_rows(tmp_path, job, rows_of(job, 2.0))
+    found = make_entries(read_results(tmp_path).values())
+    text, plain = page.render(found, []), markdown.render(found, [])
+    assert Outline(text).open == []
+    assert 'unet<wbr>+large</button><small><span class="tag">other settings</span></small>' in text
+    (line,) = re.findall(
+        r"<summary>(\d+) systems have no result yet by grouped-5fold.*?</summary>(.*?)</details>", text
+    )
+    names = line[1].rstrip(".").split(", ")
+    assert len(names) == int(line[0]) == len(models.names()) - 1
+    assert "medt" in names
+    assert "unet" not in names
+    assert f"No result yet by this protocol: {', '.join(names)}." in plain
+    assert "| [unet+large](reference/systems.md#unet) *other settings* |" in plain
 
 
 def test_a_page_with_pictures_warns(entries: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

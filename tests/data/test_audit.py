@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from senoscope import data
 from senoscope.data.audit import CHECKS, AuditResult, audit
+from senoscope.data.overlays import read_text_column
 from senoscope.data.splits import load_split
 from senoscope.errors import UsageError
 from senoscope.schema import Record
@@ -162,6 +163,13 @@ def test_json_and_csv_say_the_same(result: AuditResult) -> None:
     with (result.page.parent / "audit.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["check"] for row in rows] == [issue.check for issue in result.issues]
+
+
+def test_the_column_of_burnt_in_text(result: AuditResult, cohort: Cohort) -> None:
+    assert result.page is not None
+    column = read_text_column(result.page.parent / "text.csv")
+    assert [id for id, text in column.items() if text] == ["lettered"]
+    assert list(column) == [record.id for record in cohort.records][:-1], "all but the one that is no image"
 
 
 def test_nothing_is_written_unless_asked(

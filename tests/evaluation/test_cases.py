@@ -106,6 +106,21 @@ def test_csv_of_another_tool(tmp_path: Path) -> None:
     assert table.cluster.tolist() == [0, 1, 2]
 
 
+def test_burnt_in_text_is_joined_from_the_package(tmp_path: Path) -> None:
+    """A table that does not say gets what is known of BUSI's images; what a table says stays."""
+    cases = [
+        "busi:benign (238)",
+        "busi:benign (398)",
+        "busi:no such image",
+    ]  # with "RT UOQ", without, unknown
+    rows = [case_row(record(id=name), None, None, [0, 1, 0]) for name in cases]
+    assert from_rows(rows).overlay.tolist() == [True, False, None]
+    assert from_rows([{**rows[0], "overlay": False}]).overlay.tolist() == [False]
+    text = "id,dataset,label,p_normal,p_benign,p_malignant\nbusi:benign (238),busi,benign,0,1,0\n"
+    (tmp_path / "t.csv").write_text(text)
+    assert read_table(tmp_path / "t.csv").overlay.tolist() == [True]
+
+
 def test_clusters_join_patients_and_groups() -> None:
     keys = [("p1", None), ("p1", "g1"), ("p2", "g1"), ("p3", None), (None, None), (None, None), (None, "g2")]
     rows = [

@@ -1,4 +1,4 @@
-"""DeLong's test against a published example, an independent O(m·n) implementation, and simulation."""
+"""DeLong's test against two published examples, an independent O(m·n) implementation, and simulation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,32 @@ from scipy.stats import norm
 from senoscope.errors import UsageError
 from senoscope.evaluation.delong import auc_interval, auc_variance, compare_auc
 
-# DeLong et al. 1988: albumin, total protein, K-G score and whether surgery helped, of the 43 patients with all three.
-# Areas, errors and tests are those of SAS/STAT's documentation of PROC LOGISTIC ("Comparing ROC curves").
+# The ovarian cancer patients of DeLong et al. 1988 who have all three tests (43 of 49): albumin, total protein, K-G
+# score and whether surgery helped, as printed in SAS/STAT's documentation of PROC LOGISTIC, "Comparing Receiver
+# Operating Characteristic Curves" (example 72.8 of release 14.1, support.sas.com/documentation/cdl/en/statug/68162/
+# HTML/default/statug_logistic_examples08.htm). The figures are those of its output.
 OVARIAN = """
 3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1
 3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0
 4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1
 4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1
 2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1  3.6 6.6 5 1
+"""
+
+
+# WFNS grade and S100 beta of 113 patients with a subarachnoid haemorrhage (Turck et al. 2010), the example of pROC
+# (Robin et al. 2011, doi:10.1186/1471-2105-12-77). Levels stand for values: they order the patients as the DeLong
+# placements in pROC's own tests do (github.com/xrobin/pROC, tests/testthat/helper-deLongPlacementsCpp-expected.R), and
+# only the order counts. The first 41 had a poor outcome.
+WFNS = """
+2 1 3 4 4 4 4 1 4 1 0 1 4 3 3 1 4 4 4 1 4 1 4 1 3 4 3 3 0 3 3 1 1 4 4 1 1 4 4 4 4 0 0 0 0 4 0 1 1 0 1 1 0 0
+0 1 0 1 0 0 2 3 0 3 0 4 4 0 0 1 3 0 0 1 1 0 1 0 1 1 0 0 0 0 1 0 1 0 0 2 1 3 1 0 3 0 0 4 3 1 1 0 0 0 2 0 1 1
+3 3 0 0 0
+"""
+S100B = """
+8 5 11 7 25 30 28 2 19 4 2 23 21 27 30 15 30 30 30 2 30 17 0 4 13 30 15 30 3 15 8 5 6 13 30 9 30 18 30 30 25
+8 9 5 1 26 12 5 5 1 3 1 4 6 2 12 2 6 8 12 1 11 9 20 4 29 26 11 2 24 26 6 3 4 3 1 8 5 9 10 1 1 4 1 4 3 11 4 3
+19 6 16 2 5 18 2 1 14 22 5 10 3 9 5 2 1 12 10 26 12 10 29 27
 """
 
 
@@ -67,6 +85,19 @@ def test_published_comparison(
     assert found.statistic is not None
     assert found.statistic**2 == pytest.approx(chi_square, abs=6e-5)
     assert found.p == pytest.approx(p, abs=6e-5)
+
+
+def test_published_example_of_proc() -> None:
+    """Areas and variances of pROC's test-var.R, z, p and interval of its test-roc.test.R."""
+    poor = np.arange(113) < 41
+    wfns, s100b = (np.array(text.split(), float) for text in (WFNS, S100B))
+    assert auc_variance(poor, wfns) == pytest.approx(0.00146991470882363, rel=1e-10)
+    assert auc_variance(poor, s100b) == pytest.approx(0.00266868245717244, rel=1e-10)
+    found = compare_auc(poor, wfns, s100b)
+    assert (found.first, found.second) == pytest.approx((0.823678861788618, 0.731368563685637), abs=1e-12)
+    assert found.statistic == pytest.approx(2.20898359144091, rel=1e-10)
+    assert found.p == pytest.approx(0.0271757822291882, rel=1e-10)
+    assert (found.low, found.high) == pytest.approx((0.0104061769564846, 0.174214419249478), rel=1e-10)
 
 
 def slow_covariance(positive: np.ndarray, scores: np.ndarray, cluster: np.ndarray) -> np.ndarray:

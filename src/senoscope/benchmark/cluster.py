@@ -6,6 +6,7 @@ file system is needed. The process that was started writes every result.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,12 +21,16 @@ from senoscope.benchmark.results import path_of
 from senoscope.benchmark.runner import DONE, Bench, run_job
 from senoscope.errors import MissingExtraError, SenoscopeError
 
+NICE = 10
+"""How far workers on this machine yield to others."""
+
 
 def run_on_cluster(
     plan: Plan, bench: Bench, address: str, *, minutes: float = float("inf")
 ) -> Iterator[tuple[Job, str]]:
     """As :func:`runner.run_plan`, on the Ray cluster at ``address`` (``local`` starts one on this machine).
 
+    A job takes ``bench.threads`` CPUs, one if not given, and on this machine yields to others (:data:`NICE`).
     Jobs that were under way when this process is stopped are lost; finished ones are kept. Raises
     ``MissingExtraError`` without Ray.
     """
@@ -36,6 +41,8 @@ def run_on_cluster(
             "a cluster needs ray, which is not installed", fix="pip install 'senoscope[train,cluster]'"
         ) from None
     end = time.monotonic() + 60 * minutes
+    # Ray's own 15, added to this process's, lets workers starve beside whatever else runs; elsewhere the nodes decide.
+    os.environ.setdefault("RAY_worker_niceness", str(max(0, NICE - os.nice(0))))
     ray.init(address=None if address == "local" else address, include_dashboard=False, log_to_driver=False)
     try:
         work = ray.remote(num_cpus=bench.threads or 1, max_retries=2)(_work)

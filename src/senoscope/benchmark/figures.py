@@ -14,9 +14,9 @@ from senoscope.evaluation.classification import classified
 from senoscope.evaluation.estimator import Estimator, mean
 from senoscope.evaluation.frozen import calibrated_logits, temperatures
 from senoscope.evaluation.metrics import estimators
-from senoscope.evaluation.segmentation import outlined, size_strata
+from senoscope.evaluation.segmentation import outlined
+from senoscope.evaluation.strata import strata
 from senoscope.evaluation.table import PredictionTable
-from senoscope.schema import CLASSES, BoolArray
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ LOWER = frozenset({"ece", "false_positive_rate"})
 """Figures that are better when lower."""
 
 Strata = dict[str, dict[str, dict[str, Interval]]]
-"""Group (lesion size, class, device), then member, then ``accuracy`` and ``dice``."""
+"""Group (class, lesion size, scanner, …: see ``evaluation.strata``), then member, then ``accuracy`` and ``dice``."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ def measure(tables: Sequence[PredictionTable]) -> Measured:
     for name, estimator in merged.items():
         found[name]["n"] = len(np.unique(case[estimator.rows]))
     figures = {name: found[name] for name in FIGURES if name in found}
-    strata: Strata = {}
+    found_strata: Strata = {}
     for name in names:
         if "\x1f" in name:
             group, member, figure = name.split("\x1f")
-            strata.setdefault(group, {}).setdefault(member, {})[figure] = found[name]
-    return Measured(figures, {group: members for group, members in strata.items() if len(members) > 1})
+            found_strata.setdefault(group, {}).setdefault(member, {})[figure] = found[name]
+    return Measured(figures, {group: members for group, members in found_strata.items() if len(members) > 1})
 
 
 def stacked(tables: Sequence[PredictionTable]) -> PredictionTable:
@@ -96,13 +96,8 @@ def _by_stratum(test: PredictionTable) -> dict[str, Estimator]:
     """Accuracy and Dice of each stratum, named ``group␟member␟figure``; all share the whole table's draws."""
     rows, lesions = classified(test), outlined(test)
     correct = np.where(rows[:, None], test.probabilities, 0.0).argmax(axis=1) == test.label
-    groups: dict[str, dict[str, BoolArray]] = {
-        "lesion size": size_strata(test),
-        "class": {name: test.label == code for code, name in enumerate(CLASSES)},
-        "device": {str(word): test.device == word for word in sorted({w for w in test.device if w})},
-    }
     found = {}
-    for group, members in groups.items():
+    for group, members in strata(test).items():
         for member, inside in members.items():
             for figure, values, over in (("accuracy", correct, rows), ("dice", test.dice, lesions)):
                 if (over & inside).any():

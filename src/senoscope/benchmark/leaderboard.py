@@ -41,9 +41,9 @@ class Entry:
     """One system by one protocol on one dataset.
 
     ``folds`` are those that every used seed has, of ``of_folds``; ``left_out`` says which seeds are incomplete
-    and not used. ``start`` is what training started from, the names of weight files or random. ``ranked`` is
-    true where the folds are those of the table's fullest systems; only such entries have a ``rank`` and may be
-    the best. ``tests`` compare with the best, paired on the cases that both tested.
+    and not used. ``start`` is what training started from, the names of weight files or random. ``ranked`` entries
+    have ``ranks`` and may be the best (see :func:`_placed`). ``tests`` compare with the best, paired on the cases
+    that both tested.
     """
 
     key: Key
@@ -161,13 +161,19 @@ def _entry(key: Key, results: Sequence[Result]) -> Entry:
 
 
 def _placed(table: Sequence[Entry]) -> list[Entry]:
-    """The entries of one table with ranks and tests; only those that tested the same folds are ranked together."""
-    counts = Counter(entry.folds for entry in table)
-    fullest = min(counts, key=lambda held: (-len(held), -counts[held], held))
+    """The entries of one table with ranks and tests.
+
+    Ranked are systems with their own settings (no variants) and without a collapsed training, which outlines nothing
+    and so is never wrong on a normal image, that tested the same folds: the fullest set that two of them share.
+    """
+    apart = [entry for entry in table if not entry.key.variant and not entry.collapsed]
+    counts = Counter(entry.folds for entry in apart)
+    fullest = min(counts, key=lambda held: (counts[held] < 2, -len(held), -counts[held], held), default=())
+    ranked = {entry.key: entry for entry in apart if entry.folds == fullest}
     ranks: dict[str, dict[str, int]] = defaultdict(dict)
     tests: dict[str, dict[str, Against]] = defaultdict(dict)
     for figure in FIGURES:
-        values = _values([entry for entry in table if entry.folds == fullest], figure)
+        values = _values(ranked.values(), figure)
         if len(values) < 2:
             continue  # nobody is the best of one
         best = best_of(values, figure)
@@ -181,7 +187,7 @@ def _placed(table: Sequence[Entry]) -> list[Entry]:
     return [
         replace(
             entry,
-            ranked=entry.folds == fullest,
+            ranked=entry.key in ranked,
             ranks=ranks[entry.key.label],
             tests=tests[entry.key.label],
         )

@@ -75,7 +75,8 @@ def _section(table: Table) -> dict[str, Any]:
     entry = next((row.entry for row in table.rows if row.entry), None)
     machines = sorted({row.entry.machine for row in table.rows if row.entry})
     facts = f"Split `{entry.split_hash[:12]}`; machine: {', '.join(machines)}." if entry else ""
-    return {"title": title, "facts": facts, "parts": [part for kind in PARTS if (part := _part(table, kind))]}
+    parts = [part for kind in PARTS if (part := _part(table, kind))]
+    return {"title": title, "facts": facts, "missing": table.missing, "parts": parts}
 
 
 def _part(table: Table, kind: Part) -> dict[str, Any] | None:
@@ -103,12 +104,13 @@ def _head(name: str) -> str:
 def _line(row: Row, kind: Part) -> list[str]:
     entry = row.entry
     name = f"[{row.label}](reference/systems.md#{row.system.name})"
+    other = " *other settings*" if row.variant else ""
     collapsed = f" **collapsed**: {'; '.join(entry.collapsed)}" if entry and entry.collapsed else ""
     folds = entry.tested if entry else "–"
     if entry and len(entry.seeds) > 1:
         folds += f", {len(entry.seeds)} seeds"
     return [
-        _cell(name + collapsed),
+        _cell(name + other + collapsed),
         _cell(row.system.text("claimed") or "–"),
         _cell("; ".join(filter(None, (_leaky(one, kind) for one in row.leaky))) or "–"),
         *(_figure(row.figure(figure), row.mark(figure)) for figure in kind.figures),

@@ -92,6 +92,7 @@ def render(
             "Track": sorted({table.track for table in tables}),
         },
         protocols=[load_protocol(name) for name in names()],
+        missing=[(table, table.missing) for table in tables if table.missing],
         charts=[(table, drawn) for table in tables if (drawn := charts(table))],
         external=external,
         galleries=_galleries(entries) if pictures else {},
@@ -108,9 +109,10 @@ def render(
 
 
 def _ordered(table: Table) -> list[Row]:
-    """By AUC, then Dice, as far as a system has them; others and partial ones last."""
+    """By AUC, then Dice, as far as a system has them; those that are not ranked last."""
     first = [*table.having("auc_benign_malignant"), *table.having("dice"), *table.rows]
-    return list({row.label: row for row in first}.values())
+    rows = {row.label: row for row in first}.values()
+    return sorted(rows, key=lambda row: not (row.entry and row.entry.ranked))
 
 
 def _row_values(table: Table, row: Row) -> Values:

@@ -30,7 +30,7 @@ def charts(table: Table) -> list[tuple[str, str, Markup]]:
             found.append((title, _DUMBBELL_CAPTION, _dumbbell(rows, figure)))
     for figure in SCATTERS:
         rows = table.having(figure)
-        if rows:
+        if len(rows) > 1:
             found.append((f"{FIGURES[figure]} against parameters", _SCATTER_CAPTION, _scatter(rows, figure)))
     # Matplotlib escapes what it writes; the charts hold no text but names of the catalogs.
     return [(title, caption, Markup(svg)) for title, caption, svg in found]  # noqa: S704
@@ -38,9 +38,9 @@ def charts(table: Table) -> list[tuple[str, str, Markup]]:
 
 _DUMBBELL_CAPTION = (
     "Diamond: the paper's claim, on whatever data it used. Other corners: leaky replicas. Dot: honest, with its 95 % "
-    "interval; an open dot was tested on fewer folds. Systems without a claim or a replica have the dot only."
+    "interval; an open dot is not ranked. Systems without a claim or a replica have the dot only."
 )
-_SCATTER_CAPTION = "Honest figures with 95 % intervals; open dots were tested on fewer folds."
+_SCATTER_CAPTION = "Honest figures with 95 % intervals; open dots are not ranked."
 
 
 def _dumbbell(rows: Sequence[Row], figure: str) -> str:

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from senoscope import catalog, models
-from senoscope.benchmark.figures import FIGURES
+from senoscope.benchmark.figures import FIGURES, LOWER
 from senoscope.benchmark.jobs import TRACKS
 from senoscope.benchmark.leaderboard import Entry, Key
+from senoscope.benchmark.protocol import load_protocol
 from senoscope.evaluation.bootstrap import Interval
 
 BEST, TIED, WORSE = "best", "tied", "worse"
@@ -20,7 +21,7 @@ BEST, TIED, WORSE = "best", "tied", "worse"
 class Row:
     """A system on a dataset, by one honest protocol (``entry``; ``None`` if it has none yet).
 
-    ``label`` is its name with its variant's.
+    ``label`` is its name with its variant's (``SYSTEM+VARIANT``: other settings than the system's own).
     ``leaky`` are the replicas of the same track and dataset. ``speed_ms`` is the median of one image on the CPU.
     """
 
@@ -31,6 +32,11 @@ class Row:
     entry: Entry | None
     leaky: tuple[Entry, ...]
     speed_ms: float | None
+
+    @property
+    def variant(self) -> str:
+        """The name of other settings than the system's own; empty for none."""
+        return self.label.partition("+")[2]
 
     @property
     def claims(self) -> dict[str, float]:
@@ -50,28 +56,38 @@ class Row:
         return found if found and found["value"] is not None else None
 
     def mark(self, name: str) -> str:
-        """:data:`BEST`, :data:`TIED` (the difference to the best may be chance), :data:`WORSE`, or empty."""
-        if self.entry is None or self.figure(name) is None:
+        """:data:`BEST`, :data:`TIED` (the difference to the best may be chance), :data:`WORSE`, or empty.
+
+        Empty too for a collapsed training, and for a row that is not ranked and does better than the best on the cases
+        that both tested.
+        """
+        if self.entry is None or self.entry.collapsed or self.figure(name) is None:
             return ""
         if self.entry.ranked and self.entry.ranks.get(name) == 1:
             return BEST
         against = self.entry.tests.get(name)
         if against is None or against.p_holm is None:
             return ""
-        return TIED if against.tied else WORSE
+        if against.tied:
+            return TIED
+        return WORSE if (against.test.difference > 0) == (name in LOWER) else ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows that may be compared: one track, dataset and honest protocol (empty: replicas only)."""
+    """The rows that may be compared: one track, dataset and honest protocol (empty: replicas only).
+
+    ``missing`` names the systems that the protocol can take and that have no result by it yet.
+    """
 
     track: str
     dataset: str
     protocol: str
     rows: tuple[Row, ...]
+    missing: tuple[str, ...] = ()
 
     def having(self, figure: str) -> list[Row]:
-        """Rows with a figure, best first; those with fewer folds come last, by name."""
+        """Rows with a figure, best first; those that are not ranked come last, by name."""
         found = [row for row in self.rows if row.figure(figure)]
         return sorted(found, key=lambda row: _place(row, figure))
 
@@ -98,7 +114,15 @@ def make_tables(entries: Sequence[Entry], speed: Mapping[str, Any] | None = None
     for key, replicas in leaky.items():
         if key not in shown:
             rows[key[:3]].append(_row(key, None, replicas, times))
-    return [Table(*key, tuple(members)) for key, members in rows.items()]
+    return [Table(*key, tuple(members), _missing(key[2], members)) for key, members in rows.items()]
+
+
+def _missing(protocol: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    if not protocol:
+        return ()
+    tested = {row.label for row in rows}
+    refusal = load_protocol(protocol).refusal
+    return tuple(name for name in models.names() if name not in tested and not refusal(name))
 
 
 def _row(key: Key, entry: Entry | None, leaky: Sequence[Entry], times: Mapping[str, Any]) -> Row:
@@ -113,6 +137,7 @@ def as_json(tables: Sequence[Table]) -> list[dict[str, Any]]:
             "track": table.track,
             "dataset": table.dataset,
             "protocol": table.protocol or None,
+            "missing": list(table.missing),
             "systems": [_row_json(row) for row in table.rows],
         }
         for table in tables

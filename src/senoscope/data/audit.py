@@ -24,6 +24,7 @@ from senoscope.data._audit_checks import Facts, Issue, image_issues, look, outli
 from senoscope.data._audit_page import render
 from senoscope.data._split_file import guarded
 from senoscope.data.duplicates import Duplicates, Rules, find_duplicates
+from senoscope.data.overlays import write_text_column
 from senoscope.data.splits import check_leaks, load_split
 from senoscope.errors import UsageError
 from senoscope.schema import Record
@@ -100,8 +101,9 @@ def audit(
 ) -> AuditResult:
     """Audit a dataset by name, or any records.
 
-    With ``out``, writes ``audit.html``, ``audit.json`` and ``audit.csv`` there. Unreadable files are issues, not
-    errors. Raises ``UsageError`` or ``DatasetError`` if there is nothing to audit.
+    With ``out``, writes ``audit.html``, ``audit.json``, ``audit.csv`` and ``text.csv`` (which images hold burnt-in
+    text, see ``overlays``) there. Unreadable files are issues, not errors. Raises ``UsageError`` or ``DatasetError``
+    if there is nothing to audit.
     """
     if isinstance(name_or_records, str):
         name, records = name_or_records, load(name_or_records, root, group=False)
@@ -164,4 +166,7 @@ def _written(result: AuditResult, facts: Sequence[Facts], out: Path, progress: b
         (issue.check, guarded(" | ".join(issue.ids)), guarded(issue.detail)) for issue in result.issues
     )
     write_text(out / "audit.csv", stream.getvalue())
+    write_text_column(
+        {fact.record.id: bool(fact.text) for fact in facts if fact.small is not None}, out / "text.csv"
+    )
     return replace(result, page=page)

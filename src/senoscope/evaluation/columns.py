@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from senoscope.data.overlays import has_text
 from senoscope.errors import TableError
 from senoscope.evaluation.marks import parse
 from senoscope.schema import CLASSES
@@ -62,6 +63,8 @@ COLUMNS: dict[str, Column] = {
 def complete(columns: Columns, source: str) -> Columns:
     """The table with every known column in order, defaults filled in, then any further columns.
 
+    An unknown ``overlay`` is joined from :mod:`senoscope.data.overlays`, so that tables made before have it too.
+
     Raises :class:`TableError` when a required column is absent or the table is empty.
     """
     missing = [name for name, column in COLUMNS.items() if column.required and name not in columns]
@@ -78,6 +81,10 @@ def complete(columns: Columns, source: str) -> Columns:
         name: [column.default if v is None else v for v in columns.get(name, [None] * count)]
         for name, column in COLUMNS.items()
     }
+    known["overlay"] = [
+        has_text(str(dataset), str(case)) if text is None else text
+        for text, dataset, case in zip(known["overlay"], known["dataset"], known["id"], strict=True)
+    ]
     return known | {name: values for name, values in columns.items() if name not in COLUMNS}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from senoscope.evaluation.classification import benign_malignant
 from senoscope.evaluation.decision import net_benefit
 from senoscope.evaluation.metrics import estimators, point_estimates
 from senoscope.evaluation.provenance import notes, stamps
-from senoscope.evaluation.segmentation import size_strata
+from senoscope.evaluation.strata import strata
 from senoscope.evaluation.surfaces import TOLERANCE_PX
-from senoscope.evaluation.table import PredictionTable, Words
-from senoscope.schema import CLASSES, RESEARCH_USE, BoolArray
+from senoscope.evaluation.table import PredictionTable
+from senoscope.schema import CLASSES, RESEARCH_USE
 
 STRATUM_FIGURES = ("accuracy", "auc_benign_malignant", "dice", "nsd", "missed", "false_positive_rate")
 """Figures given for each stratum, where they are defined."""
@@ -123,40 +122,10 @@ def _folds(test: PredictionTable) -> dict[str, dict[str, Any]]:
 
 
 def _strata(test: PredictionTable, cluster: Any, options: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    groups = {
-        "class": {name: test.label == code for code, name in enumerate(CLASSES)},
-        "lesion size": size_strata(test),
-        "near-duplicates": _by_duplicates(test),
-        "overlay text": {"with text": _said(test, True), "without text": _said(test, False)},
-        "device": _by_word(test.device),
-        "BI-RADS": _by_word(test.birads),
-        "dataset": _by_word(test.dataset),
+    return {
+        group: {name: _stratum(test.where(rows), cluster[rows], options) for name, rows in members.items()}
+        for group, members in strata(test).items()
     }
-    strata: dict[str, dict[str, Any]] = {}
-    for group, members in groups.items():
-        filled = {name: rows for name, rows in members.items() if rows.any()}
-        if len(filled) > 1:
-            strata[group] = {
-                name: _stratum(test.where(rows), cluster[rows], options) for name, rows in filled.items()
-            }
-    return strata
-
-
-def _by_duplicates(test: PredictionTable) -> dict[str, BoolArray]:
-    """Cases alone in their duplicate group among the test cases, and cases with near-duplicates there."""
-    keys = list(zip(test.dataset, test.group, strict=True))
-    counts = Counter(key for key in keys if key[1] is not None)
-    several = np.array([counts[key] > 1 for key in keys], dtype=bool)
-    return {"alone": ~several, "has near-duplicates": several}
-
-
-def _said(test: PredictionTable, text: bool) -> BoolArray:
-    return np.array([value is text for value in test.overlay], dtype=bool)
-
-
-def _by_word(words: Words) -> dict[str, BoolArray]:
-    known = sorted({str(word) for word in words if word})
-    return {word: np.array([value == word for value in words], dtype=bool) for word in known}
 
 
 def _stratum(part: PredictionTable, cluster: Any, options: dict[str, Any]) -> dict[str, Any]:
