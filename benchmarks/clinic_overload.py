@@ -4,6 +4,10 @@ Capacity: a few clients, each sending its next image when the last was accepted,
 Overload: images arrive at a steady eight times that rate, whatever the server answers, each on a connection of its own.
 Counted are images analysed per second while it lasts. Writes docs/results/clinic-overload.json. The clients share the
 machine with the server, so run it on a quiet one; what they cost is in the figure.
+
+Memory is the server process's resident memory, every second of the overload: its median by minute, and the slope of a
+straight line (least squares) through the last four fifths. Warming up shows in the first fifth, growth in the slope:
+ten minutes (``--seconds 600``) tell them apart.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -55,7 +60,7 @@ async def saturate(server: Server, images: list[bytes], seconds: float, clients:
 async def overload(server: Server, images: list[bytes], rate: float, seconds: float) -> dict[str, object]:
     """Open loop: one image every ``1 / rate`` seconds."""
     statuses: Counter[int] = Counter()
-    memory: list[float] = []
+    memory: list[tuple[float, float]] = []
 
     async def one(image: bytes) -> None:
         statuses[await send(server.port, image)] += 1
@@ -67,20 +72,40 @@ async def overload(server: Server, images: list[bytes], rate: float, seconds: fl
             task = asyncio.create_task(one(images[number % len(images)]))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
-            if number % max(1, int(rate)) == 0:
-                memory.append(server.memory_mb())
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
 
+    async def watch() -> None:
+        begun = time.perf_counter()
+        while True:
+            memory.append((time.perf_counter() - begun, server.memory_mb()))
+            await asyncio.sleep(1.0)
+
+    watching = asyncio.create_task(watch())
     found = await counted(server, arrivals())
-    tenth = max(1, len(memory) // 10)
+    watching.cancel()
     offered = sum(statuses.values()) / found["seconds"]
     return {
         **found,
         "offered_per_s": round(offered, 1),
         "statuses": {str(status): count for status, count in sorted(statuses.items())},
-        "memory_mb_after_a_tenth": round(memory[tenth], 1),
-        "memory_mb_at_the_end": round(memory[-1], 1),
+        "memory": growth(memory),
+    }
+
+
+def growth(memory: list[tuple[float, float]]) -> dict[str, object]:
+    """Seconds and MB as medians by minute, and the slope after a fifth of the time."""
+    last = memory[-1][0]
+    settled = [(second / 60, mb) for second, mb in memory if second >= last / 5]
+    minutes = [
+        statistics.median(mb for second, mb in memory if minute * 60 <= second < minute * 60 + 60)
+        for minute in range(int(last // 60) + 1)
+    ]
+    return {
+        "mb_by_minute": [round(mb, 1) for mb in minutes],
+        "mb_largest": round(max(mb for _, mb in memory), 1),
+        "slope_mb_per_minute": round(statistics.linear_regression(*zip(*settled, strict=True)).slope, 3),
+        "slope_over_minutes": [round(settled[0][0], 1), round(settled[-1][0], 1)],
     }
 
 

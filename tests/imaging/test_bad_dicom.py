@@ -19,12 +19,13 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLosslessSV1,
     RLELossless,
 )
 
 from senoscope.errors import ImageError
-from senoscope.imaging import Limits, decode_image, read_image
+from senoscope.imaging import Limits, decode_image, jpeg12, read_image
 from senoscope.schema import Box
 
 
@@ -290,7 +291,13 @@ def test_38_unsupported_compression(wrapped, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["JPEG-lossy.dcm", "JPGExtended.dcm"])
-def test_38_twelve_bit_jpeg_says_how_to_go_on(name):
+def test_38_twelve_bit_jpeg_says_how_to_go_on_without_the_clinic_extra(name, monkeypatch):
+    def absent(*_: object) -> bytes:
+        raise ImportError("gdcm")
+
+    jpeg12.register()
+    decoder = get_decoder(JPEGExtended12Bit)
+    monkeypatch.setitem(decoder._available, "senoscope", absent)
     with pytest.raises(ImageError) as caught:
         read_image(Path(get_testdata_file(name, download=False)))
     assert "decompress" in caught.value.fix

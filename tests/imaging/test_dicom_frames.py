@@ -22,6 +22,7 @@ from pydicom.uid import (
 
 from senoscope.errors import ImageError
 from senoscope.imaging import Limits, decode_image, read_frames, read_image
+from senoscope.imaging.dicom_frames import open_loop
 from senoscope.imaging.dicom_view import view
 from senoscope.schema import Box
 
@@ -99,6 +100,56 @@ def test_jpeg_frames(cine, textured):
     next(reader)  # the first frame is whole
     with pytest.raises(ImageError, match="ends early"):
         next(reader)
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+def test_frames_in_any_order_and_a_damaged_one_alone(has_table, cine, textured):
+    """Also where a frame's picture is stored in several pieces."""
+    pictures = [textured, textured[::-1], 255 - textured]
+    streams = []
+    for picture in pictures:
+        stream = BytesIO()
+        Image.fromarray(np.ascontiguousarray(picture)).save(stream, "JPEG", quality=98)
+        streams.append(stream.getvalue())
+    streams[1] = streams[1][:300]
+    path = cine(np.zeros((3, 48, 64), np.uint8))
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PixelData = encapsulate(streams, fragments_per_frame=2 if has_table else 1, has_bot=has_table)
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+    loop = open_loop(path, Limits(), "image 7")
+    assert (loop.count, loop.in_memory) == (3, False)
+    for index in (3, 1, 3):
+        shown = loop.frame(index).pixels.astype(int)
+        assert np.abs(shown - pictures[index - 1]).mean() < 2
+    for index, why in ((2, "image 7 .*ends early"), (4, "promises 3 frames and holds 3"), (0, "holds 3")):
+        with pytest.raises(ImageError, match=why):
+            loop.frame(index)
+
+
+def test_uncompressed_frames_in_any_order(cine, loop):
+    for syntax in (None, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian):
+        found = open_loop(cine(loop, syntax), Limits())
+        assert all(np.array_equal(found.frame(index).pixels, loop[index - 1]) for index in (4, 1, 5))
+
+
+@pytest.mark.parametrize(
+    ("said", "rate"),
+    [
+        ({}, None),
+        ({"FrameTime": 40}, 25.0),
+        ({"FrameTime": 40, "CineRate": 30}, 30.0),
+        ({"CineRate": 30, "RecommendedDisplayFrameRate": 12}, 12.0),
+        ({"FrameTimeVector": [0, 40, 60, 50, 50]}, 20.0),
+        ({"FrameTime": 0}, None),
+        ({"CineRate": 90_000}, None),
+    ],
+)
+def test_frame_rate(said, rate, cine, loop):
+    """PS3.3 C.7.6.5: milliseconds between frames, or frames a second; absurd ones do not count."""
+    found = open_loop(cine(loop, **said), Limits()).rate
+    assert found == (None if rate is None else pytest.approx(rate))
 
 
 def test_a_real_loop_in_ybr():

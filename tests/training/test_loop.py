@@ -132,6 +132,21 @@ def test_a_folder_with_a_run_is_not_overwritten(finished: Path, small: dict[str,
         train(recipe.model_copy(update={"lr": 0.5}), finished, resume=True, progress=False)
 
 
+def test_a_run_goes_on_with_other_threads_and_says_so(
+    finished: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    import shutil
+
+    copy, recipe = tmp_path / "copy", make_recipe({**small, "epochs": 2})
+    shutil.copytree(finished, copy)
+    first = json.loads((copy / runs.MANIFEST).read_text())["threads"]
+    assert first == [recipe.threads or torch.get_num_threads()]
+    other = recipe.model_copy(update={"threads": first[0] + 1})
+    for _ in range(2):  # the second time it is listed already
+        train(other, copy, resume=True, progress=False)
+        assert json.loads((copy / runs.MANIFEST).read_text())["threads"] == [*first, first[0] + 1]
+
+
 def test_row_54_a_damaged_state_is_refused(finished: Path, small: dict[str, Any], tmp_path: Path) -> None:
     import shutil
 

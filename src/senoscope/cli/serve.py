@@ -30,6 +30,10 @@ def command(
         64, min=1, max=100_000, help="Images that may wait before uploads are refused."
     ),
     max_upload_mb: int = typer.Option(64, min=1, max=2048, help="Largest upload."),
+    max_frames: int = typer.Option(4000, min=1, max=100_000, help="Frames that a loop may have."),
+    keep_days: float | None = typer.Option(
+        None, min=0.01, help="Erase exams older than this many days.", show_default="for ever"
+    ),
     new_token: str | None = typer.Option(
         None, "--new-token", metavar="ROLE", help="Make a token (reader or admin), print it, and leave."
     ),
@@ -75,6 +79,8 @@ def command(
             allowed_hosts=tuple(allowed_host),
             queue_limit=queue_limit,
             max_body=max_upload_mb * 1024**2,
+            max_frames=max_frames,
+            keep_days=keep_days,
         ),
         lambda bound: typer.echo(
             f"Senoscope: http://{host}:{bound}/  For research use only, not a medical device."

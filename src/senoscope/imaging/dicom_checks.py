@@ -12,10 +12,10 @@ from typing import BinaryIO
 from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
 
 from senoscope.errors import ImageError
-from senoscope.imaging import jpeg
+from senoscope.imaging import jpeg, jpeg12
 from senoscope.imaging.formats import check_preamble, damaged
 from senoscope.imaging.raw import Limits
 
@@ -48,6 +48,8 @@ _RAW = frozenset(
 
 def can_decode(syntax: UID) -> bool:
     """Whether pixel data of a transfer syntax can be decoded with what is installed."""
+    if syntax == JPEGExtended12Bit:
+        jpeg12.register()
     try:
         return bool(get_decoder(syntax).is_available)
     except NotImplementedError:  # pydicom's word for a syntax that it has no decoder for

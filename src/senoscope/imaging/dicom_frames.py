@@ -6,13 +6,16 @@ Sources: DICOM PS3.3 C.7.6.5 (cine), PS3.5 7.1 (data elements), A.4 (frames of c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pydicom import Dataset, dcmread
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate, generate_fragmented_frames, parse_basic_offsets, parse_fragments
 from pydicom.uid import UID
 
 from senoscope.imaging.dicom import CONTEXT, PIXEL_MODULE, check_header, guarded, shown
@@ -20,56 +23,115 @@ from senoscope.imaging.dicom_checks import UNDEFINED_LENGTH, check_present, file
 from senoscope.imaging.formats import damaged
 from senoscope.imaging.raw import Limits, RawImage
 
+_RATE: list[str] = ["RecommendedDisplayFrameRate", "CineRate", "FrameTime", "FrameTimeVector"]
+_FASTEST = 200.0
+_Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Where the frames of a DICOM file are; a still is a loop of one. Each is read from disk when it is asked for.
+
+    ``count`` is how many frames the file promises and ``rate`` how many of them a second it asks to be shown, ``None``
+    where it does not say.
+    """
+
+    path: Path
+    source: str
+    count: int
+    rate: float | None
+    _header: Dataset
+    _syntax: UID
+    _places: Sequence[Sequence[_Span]]
+    _unpacked: bytes | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether this holds the pixels themselves, as of a deflated file it must."""
+        return self._unpacked is not None
+
+    def frame(self, index: int) -> RawImage:
+        """A frame, counted from 1, as ``decode_dicom`` would give it alone.
+
+        Raises ``ImageError`` for one that is missing or damaged; others may well be whole.
+        """
+        with guarded(self.source):
+            if not 1 <= index <= len(self._places):
+                held = f"it promises {self.count} frames and holds {len(self._places)}"
+                raise damaged(self.source, held)
+            stored = self._stored(self._places[index - 1])
+            return shown(self._header, _alone(self._header, stored, self._syntax), self._syntax, self.source)
+
+    def _stored(self, spans: Sequence[_Span]) -> bytes:
+        with self.path.open("rb") if self._unpacked is None else BytesIO(self._unpacked) as stream:
+            pieces = []
+            for start, length in spans:
+                stream.seek(start)
+                pieces.append(stream.read(length))
+        return b"".join(pieces)
+
+
+def open_loop(path: Path, limits: Limits, source: str | None = None) -> Loop:
+    """Check a DICOM file's header and find its frames; ``source`` is what errors call the file.
+
+    Pixels are not decoded yet (a deflated file is unpacked whole, within ``limits.max_bytes``). Raises ``ImageError``
+    as ``decode_dicom`` does, and for more frames than ``limits.max_cine``.
+    """
+    name = source or path.name
+    with path.open("rb") as stream, guarded(name):
+        syntax = file_syntax(stream, name, limits)
+        header = dcmread(stream, stop_before_pixels=True, specific_tags=[*PIXEL_MODULE, *CONTEXT, *_RATE])
+        check_header(header, name, limits, cine=True)
+        count = number(header, "NumberOfFrames", 1)
+        unpacked = None
+        if syntax.is_deflated:
+            stream.seek(0)
+            full = dcmread(stream, specific_tags=[*PIXEL_MODULE, "PixelData"])
+            check_present(full, name)
+            unpacked = bytes(full.PixelData)
+            places = _native(0, len(unpacked), count, _frame_bytes(header), name)
+        else:
+            places = _places(stream, header, syntax, count, name)
+        return Loop(path, name, count, _rate(header), header, syntax, places, unpacked)
+
 
 def decode_frames(path: Path, limits: Limits) -> Iterator[RawImage]:
     """The frames of a DICOM file one after another, each as ``decode_dicom`` would give it alone.
 
-    Pixels are read from disk as they are asked for, so memory holds one frame, however long the loop (a deflated
-    file is unpacked whole, within ``limits.max_bytes``). Raises ``ImageError`` as ``decode_dicom`` does, at the
-    frame that is damaged.
+    Memory holds one frame, however long the loop. Raises ``ImageError`` as ``decode_dicom`` does, at the frame that is
+    damaged.
     """
-    source = path.name
-    with path.open("rb") as stream:
-        with guarded(source):
-            header, syntax, start = _open_cine(stream, source, limits)
-            frames = _stored_frames(start, header, syntax, source)
-        count = number(header, "NumberOfFrames", 1)
-        for index in range(1, count + 1):
-            with guarded(source):
-                frame = next(frames, None)
-                if frame is None:
-                    raise damaged(source, f"it promises {count} frames and holds {index - 1}")
-                image = shown(header, _alone(header, frame, syntax), syntax, source)
-            yield image
+    loop = open_loop(path, limits)
+    for index in range(1, loop.count + 1):
+        yield loop.frame(index)
 
 
-def _open_cine(stream: BinaryIO, source: str, limits: Limits) -> tuple[Dataset, UID, BinaryIO]:
-    """A checked header, its syntax, and a stream that stands at the pixel data element."""
-    syntax = file_syntax(stream, source, limits)
-    header = dcmread(stream, stop_before_pixels=True, specific_tags=[*PIXEL_MODULE, *CONTEXT])
-    check_header(header, source, limits, cine=True)
-    if syntax.is_deflated:
-        stream.seek(0)
-        full = dcmread(stream, specific_tags=[*PIXEL_MODULE, "PixelData"])
-        check_present(full, source)
-        return header, syntax, BytesIO(full.PixelData)
-    return header, syntax, stream
-
-
-def _stored_frames(stream: BinaryIO, header: Dataset, syntax: UID, source: str) -> Iterator[bytes]:
-    """Each frame as it is stored, read when it is asked for. Uncompressed pixel data must be there in full."""
-    count = number(header, "NumberOfFrames", 1)
-    if syntax.is_deflated:
-        return _native(stream, count, _frame_bytes(header))
+def _places(stream: BinaryIO, header: Dataset, syntax: UID, count: int, source: str) -> list[list[_Span]]:
+    """Where each frame's bytes are in a file whose stream stands at the pixel data element."""
     length = _enter_pixel_data(stream, header, syntax, source)
     if syntax.is_compressed:
         if length != UNDEFINED_LENGTH:
             raise damaged(source, "its compressed pixel data has a length")
-        return generate_frames(stream, number_of_frames=count)
-    size = _frame_bytes(header)
-    if length < count * size or stream_size(stream) - stream.tell() < count * size:
+        return _encapsulated(stream, count)
+    end = min(stream.tell() + length, stream_size(stream))
+    return _native(stream.tell(), end, count, _frame_bytes(header), source)
+
+
+def _native(start: int, end: int, count: int, size: int, source: str) -> list[list[_Span]]:
+    """Uncompressed pixel data, which must be there in full."""
+    if end - start < count * size:
         raise damaged(source, "its pixel data is shorter than it says")
-    return _native(stream, count, size)
+    return [[(start + index * size, size)] for index in range(count)]
+
+
+def _encapsulated(stream: BinaryIO, count: int) -> list[list[_Span]]:
+    """Compressed pixel data: which fragments make a frame is pydicom's judgement, and is made once."""
+    start = stream.tell()
+    parse_basic_offsets(stream)  # steps over it
+    fragments = iter(parse_fragments(stream)[1])
+    stream.seek(start)
+    frames = islice(generate_fragmented_frames(stream, number_of_frames=count), count)
+    return [[(next(fragments) + 8, len(piece)) for piece in frame] for frame in frames]
 
 
 def _enter_pixel_data(stream: BinaryIO, header: Dataset, syntax: UID, source: str) -> int:
@@ -89,12 +151,19 @@ def _frame_bytes(header: Dataset) -> int:
     return int(pixels * samples * header.BitsAllocated // 8)
 
 
-def _native(stream: BinaryIO, count: int, size: int) -> Iterator[bytes]:
-    for _ in range(count):
-        frame = stream.read(size)
-        if len(frame) < size:
-            return
-        yield frame
+def _rate(header: Dataset) -> float | None:
+    """Frames a second: as recommended, else as acquired (PS3.3 C.7.6.5); ``None`` if absent or absurd."""
+    for keyword in _RATE:
+        try:
+            value = header.get(keyword)
+            told = [float(part) for part in value[1:]] if keyword == "FrameTimeVector" else [float(value)]
+            mean = math.fsum(told) / len(told)
+            rate = 1000 / mean if keyword.startswith("FrameTime") else mean
+        except (TypeError, ValueError, ZeroDivisionError):
+            continue
+        if 0 < rate <= _FASTEST:
+            return rate
+    return None
 
 
 def _alone(header: Dataset, frame: bytes, syntax: UID) -> Dataset:

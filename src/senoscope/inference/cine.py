@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from senoscope.imaging.raw import Limits
 from senoscope.imaging.read import read_frames
 from senoscope.inference.analyzer import Analysis, Analyzer
-from senoscope.schema import Report
+from senoscope.schema import Finding, Report
 
 KEY_NOTE = "A loop of {count} frames: frame {frame} is shown, the one whose lesion has the highest score."
 
@@ -49,6 +49,11 @@ def frame_rank(report: Report) -> tuple[bool, float, int]:
     highest = max((finding.score or 0.0 for finding in report.findings), default=-1.0)
     largest = max((finding.area_px or 0 for finding in report.findings), default=0)
     return report.status == "analysed", highest, largest
+
+
+def leading(findings: Sequence[Finding]) -> Finding:
+    """A frame's finding of the highest score, of several equal ones the largest; one without a score counts as 0."""
+    return max(findings, key=lambda finding: (finding.score or 0.0, finding.area_px or 0))
 
 
 class KeyFrame:

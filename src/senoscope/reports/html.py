@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,8 @@ from senoscope._files import atomic_path
 from senoscope.inference.analyzer import Analysis
 from senoscope.inference.bundle import Bundle
 from senoscope.inference.scope import modality_words
-from senoscope.reports.pictures import embed_gray, embed_heat, embed_thumbnail, svg_path
+from senoscope.reports.pictures import embed_gray, embed_heat, embed_thumbnail
+from senoscope.reports.rows import ABSENT, finding_row, frame_row
 from senoscope.schema import RESEARCH_USE, Finding, Prediction, Report
 
 _POINTS = {
@@ -38,7 +39,6 @@ _HINTS = {
     "not analysable": "No score: not analysable",
     "failed": "Not read",
 }
-_ABSENT = "not given"
 _SCALE_BARS = (100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
 
 
@@ -60,15 +60,18 @@ class HtmlReport:
         self._counts: Counter[str] = Counter()
         self._number = 0
 
-    def add(self, analysis: Analysis, name: str) -> None:
-        """Append one image; ``name`` is what the page calls it."""
+    def add(
+        self, analysis: Analysis, name: str, frames: Sequence[tuple[int, Sequence[Finding]]] = ()
+    ) -> None:
+        """Append one image; ``name`` is what the page calls it. Of a loop it is the key frame, and ``frames`` are the
+        frames with findings, for a table."""
         report = analysis.report
         self._number += 1
         self._counts[report.status] += 1
         if report.status == "failed" or analysis.gray is None:
             self._failed.append(report)
             return
-        values = self._values(analysis, name)
+        values = {**self._values(analysis, name), "frames": [frame_row(*frame) for frame in frames]}
         if report.status == "analysed":
             self._counts[values["verdict"]] += 1
             self._counts["with findings" if report.findings else "without findings"] += 1
@@ -107,7 +110,7 @@ class HtmlReport:
             "marks": self._marks(),
             "log_odds": _log_odds(answered, self._card.temperature),
             "findings": [
-                _finding(finding, index, report) for index, finding in enumerate(report.findings, 1)
+                finding_row(finding, index, report) for index, finding in enumerate(report.findings, 1)
             ],
             "remarks": [*(report.prediction.reasons if report.prediction else ()), *report.notes],
             "quality": report.prediction.quality if report.prediction else (),
@@ -194,7 +197,7 @@ def _text(name: str) -> str:
 def _percent(value: float | None) -> str:
     """A probability as a person reads it: never 0 % or 100 %, and no number where the model gives none."""
     if value is None:
-        return _ABSENT
+        return ABSENT
     if value < 0.01:
         return "< 1 %"
     if value > 0.99:
@@ -216,47 +219,6 @@ def _log_odds(prediction: Prediction | None, temperature: float) -> float | None
         return None
     malignant, benign = (max(shares[name], 1e-12) for name in ("malignant", "benign"))
     return float(np.log(malignant / benign)) * temperature
-
-
-def _finding(finding: Finding, number: int, report: Report) -> dict[str, Any]:
-    assert report.size is not None  # noqa: S101 - an analysed image has a size
-    width, height = report.size
-    top = int(np.argmin(finding.contour[:, 1]))
-    x, y = finding.contour[top] + 0.5
-    measures = finding.measures
-    words = [word for word in (finding.shape, finding.orientation, finding.margin) if word]
-    return {
-        "number": number,
-        "score": finding.score,
-        "tone": _tone(finding.score),
-        "path": svg_path(finding.contour),
-        "left": 100 * float(x) / width,
-        "top": 100 * float(y) / height,
-        "below": float(y) / height < 0.09,
-        "diameter": _diameter(measures),
-        "area": _area(finding),
-        "words": ", ".join(words) or _ABSENT,
-        "confidence": finding.confidence,
-        "measures": measures,
-    }
-
-
-def _tone(score: float | None) -> str:
-    if score is None:
-        return "unscored"
-    return "malignant" if score >= 0.5 else "benign"
-
-
-def _diameter(measures: Mapping[str, float]) -> str:
-    if "max_diameter_mm" in measures:
-        return f"{measures['max_diameter_mm']:.1f} mm"
-    return f"{measures['max_diameter_px']:.0f} px" if "max_diameter_px" in measures else _ABSENT
-
-
-def _area(finding: Finding) -> str:
-    if finding.area_mm2 is not None:
-        return f"{finding.area_mm2:.1f} mm²"
-    return "" if finding.area_px is None else f"{finding.area_px:,} px"
 
 
 def _pixel_ratio(report: Report) -> float:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
-from senoscope import __version__
+from senoscope import __version__, _locks
 from senoscope._files import atomic_path, write_text
-from senoscope.errors import LockedError, UsageError
+from senoscope.errors import UsageError
 from senoscope.training.checkpoint import State
 from senoscope.training.data import Parts
 from senoscope.training.recipe import Recipe, read_recipe, write_recipe
@@ -35,44 +34,45 @@ def is_leader() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """Hold a run's folder for this process; raises ``LockedError`` if another process works in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockedError(
-                f"another process is at work in {folder}", fix="wait for it or use another --out"
-            ) from None
-        yield
+    return _locks.locked(folder / ".lock")
 
 
 def open_run(folder: Path, recipe: Recipe, parts: Parts, *, resume: bool) -> None:
-    """Start or continue a run; raises ``UsageError`` if the folder holds a run that is not this one."""
-    known = folder / RECIPE
+    """Start or continue a run; raises ``UsageError`` if the folder holds a run that is not this one.
+
+    CPU threads are no part of what a run is: with others it differs in the last bits. The manifest lists all it had.
+    """
+    known, threads = folder / RECIPE, torch.get_num_threads()
     if known.is_file():
         if not resume:
             raise UsageError(
                 f"{folder} holds a run already", fix="add --resume to go on with it, or name another --out"
             )
-        if read_recipe(known) != recipe:
+        started = read_recipe(known)
+        if started.model_copy(update={"threads": recipe.threads}) != recipe:
             raise UsageError(
                 f"{known} is not the recipe given",
                 expected="the recipe the run was started with",
                 fix="resume with that recipe, or name another --out",
             )
-        held = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["data_hash"]
-        if held != parts.data_hash:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["data_hash"] != parts.data_hash:
             raise UsageError(
                 f"the data of {folder} has changed since the run was started",
-                expected=f"cases with hash {held[:12]}",
+                expected=f"cases with hash {manifest['data_hash'][:12]}",
                 fix="restore the data, or name another --out",
+            )
+        had = manifest.get("threads", [started.threads] if started.threads else [])
+        if threads not in had:
+            write_text(
+                folder / MANIFEST, json.dumps(manifest | {"threads": [*had, threads]}, indent=2) + "\n"
             )
         return
     write_text(folder / CASES, _cases(parts))
-    write_text(folder / MANIFEST, json.dumps(_manifest(recipe, parts), indent=2) + "\n")
+    manifest = _manifest(recipe, parts) | {"threads": [threads]}
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     write_recipe(recipe, known)
 
 

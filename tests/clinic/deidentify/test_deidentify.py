@@ -161,6 +161,17 @@ def test_37_text_inside_the_image_is_blackened_and_flagged(run):
     assert np.array_equal(made.pixel_array[100:290, 110:350], pixels[100:290, 110:350])
 
 
+def test_dark_text_is_blackened_too(run, monkeypatch):
+    monkeypatch.setattr(ocr, "words", lambda _: [])  # found without tesseract
+    plain = screen("").copy()
+    plain[100:200, 110:340] = 120 + plain[100:200, 110:340] // 4
+    sheet = Image.fromarray(plain)
+    ImageDraw.Draw(sheet).text((130, 140), "SECRETNAME 1961", 10, ImageFont.load_default(22))
+    ink = np.asarray(sheet) != plain
+    _, (made,) = run(study(np.asarray(sheet)))
+    assert not made.pixel_array[ink].any()  # the letters' bright insides alone are three quarters of it
+
+
 def test_text_in_any_frame_of_a_loop_is_blackened_in_all(run):
     loop = np.stack([screen(""), screen("SECRETNAME 1961", at=(130, 250)), screen("")])
     outcome, (made,) = run(study(loop, BurnedInAnnotation="NO"))

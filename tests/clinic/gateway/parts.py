@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -94,7 +95,7 @@ class Receiver:
     ``status`` is what it answers to C-STORE; ``reports`` are storage commitments it was told.
     """
 
-    def __init__(self, port: int = 0, title: str = "PACS") -> None:
+    def __init__(self, port: int = 0, title: str = "PACS", encryption: ssl.SSLContext | None = None) -> None:
         self.objects: dict[str, Dataset] = {}
         self.times: Counter[str] = Counter()
         self.reports: list[tuple[int, Dataset]] = []
@@ -104,7 +105,9 @@ class Receiver:
             self._entity.add_supported_context(context.abstract_syntax)  # type: ignore[arg-type]
         self._entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_EVENT_REPORT, self._told)]
-        self._server = self._entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+        self._server = self._entity.start_server(
+            ("127.0.0.1", port), block=False, evt_handlers=handlers, ssl_context=encryption
+        )
         self.port = int(self._server.server_address[1])  # type: ignore[union-attr]
         self._lock = threading.Lock()
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from senoscope._locks import locked
 from senoscope.clinic.dicom import identity
 from senoscope.clinic.dicom.intake import Verdict
-from senoscope.clinic.gateway.arrivals import Arrivals, quarantined
+from senoscope.clinic.gateway.arrivals import Arrivals
 from senoscope.clinic.gateway.completeness import queue_complete
-from senoscope.clinic.gateway.config import make_config
-from senoscope.clinic.gateway.folders import Folders, locked
-from senoscope.clinic.gateway.jobs import make_queue
+from senoscope.clinic.gateway.folders import Folders
+from senoscope.clinic.gateway.quarantine import quarantined
 from senoscope.clinic.gateway.tables import OBJECTS
 from senoscope.clinic.service.blobs import DiskFullError
 from senoscope.clinic.service.database import reading
@@ -25,30 +25,6 @@ from senoscope.errors import ImageError, LockedError
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Invalid value for VR UI", "ignore:The value length"
 )  # on purpose
-
-
-@pytest.fixture
-def queue(parts, tmp_path):
-    config = make_config({**parts.settings(1, "senoscope-us"), "data_dir": str(tmp_path / "data")})
-    Folders(config.data_dir).make()
-    return make_queue(config)
-
-
-@pytest.fixture
-def arrivals(queue, tmp_path) -> Arrivals:
-    return Arrivals(queue.engine, Folders(tmp_path / "data"), reserve=0)
-
-
-@pytest.fixture
-def receive(parts, arrivals, pixels):
-    """Take in ``exam(pixels, number, **changes)``."""
-
-    def run(number: int = 1, announced: str | None = None, **changes: object) -> Verdict:
-        path = arrivals.folders.incoming / f"{number}-{threading.get_ident()}"
-        parts.exam(pixels, number, **changes).save_as(path, enforce_file_format=True)
-        return arrivals.receive(path, "PACS", announced)
-
-    return run
 
 
 def rows(queue) -> list[tuple[str, str]]:
@@ -93,8 +69,11 @@ def test_row_32_a_second_patient_puts_the_study_in_quarantine(receive, queue, ar
     assert receive(3) == Verdict.MIXED  # the first patient's too: nobody knows whose study it is
     assert {state for _, state in rows(queue)} == {"quarantined"}
     assert queue_complete(queue, quiet_s=0) == 0
-    assert quarantined(queue.engine) == {identity.study_folder("1.2.826.0.1.77.1"): 3}
-    assert len(stored(arrivals)) == 3  # acknowledged, so kept
+    held = quarantined(queue.engine, arrivals.folders)
+    assert {study: sorted(files) for study, files in held.items()} == {
+        identity.study_folder("1.2.826.0.1.77.1"): stored(arrivals)  # acknowledged, so kept
+    }
+    assert len(stored(arrivals)) == 3
 
 
 @pytest.mark.parametrize("uid", ["../../etc/passwd", "1.2..3", "1.02.3", "1." + "2" * 70, "abc"])

@@ -38,6 +38,11 @@ def test_data_dir_can_be_given_beside_the_file(tmp_path):
         ({"destinations": [{"name": "pacs"}]}, "needs ae_title, host and port, or stow"),
         ({"destinations": [{"name": "pacs", "stow": "http://x", **PLACE}]}, "either"),
         ({"destinations": [{"name": "pacs", "objects": ["PDF"], **PLACE}]}, "destinations.0.objects.0"),
+        ({"node": {"tls": {"ca": "ca.pem"}}}, "tls needs certificate and key"),
+        ({"node": {"tls": {"certificate": "a.pem"}}}, "certificate and key belong together"),
+        ({"destinations": [{"name": "a", "stow": "http://x", "tls": {}}]}, "begins with https:"),
+        ({"keep_days": 0}, "keep_days = 0"),
+        ({"keep_days": 1, "poll": {"url": "http://x", "days": 1}}, "keep_days must exceed poll.days"),
     ],
 )
 def test_a_faulty_key_is_named(change, words):

@@ -145,7 +145,9 @@ def test_an_image_that_cannot_be_decoded_is_answered_with_a_report(gateway, rece
     assert "the image" in found["SR"][0].to_json()
 
 
-def test_a_study_that_mixes_patients_is_kept_but_not_answered(gateway, receiver, parts, pixels, capsys):
+def test_a_study_that_mixes_patients_is_answered_only_when_it_is_released(
+    gateway, receiver, parts, pixels, capsys
+):
     first, second = parts.study(pixels, 2)
     second.PatientID = "OTHER"
     (sound,) = parts.study(pixels, 1)
@@ -156,6 +158,16 @@ def test_a_study_that_mixes_patients_is_kept_but_not_answered(gateway, receiver,
     code, told = verb(gateway, capsys, "dead-letters")
     assert code == 1
     assert "2 object(s) of a study that mixes patients" in told
+    code, told = verb(gateway, capsys, "quarantine", "list")
+    assert code == 1
+    assert told.count(".dcm") == 2
+    verb(gateway, capsys, "quarantine", "release", told.partition(":")[0])
+    parts.wait_for(lambda: len(receiver.of(first.StudyInstanceUID).get("SR", ())) == 2)
+    assert {report.PatientID for report in receiver.of(first.StudyInstanceUID)["SR"]} == {
+        "OTHER",
+        parts.PATIENT,
+    }
+    assert verb(gateway, capsys, "quarantine", "list")[0] == 0
 
 
 def test_what_a_destination_refuses_is_a_dead_letter_until_it_is_replayed(

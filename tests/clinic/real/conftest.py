@@ -89,3 +89,10 @@ def orthanc(ports: dict[str, int], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def ohif() -> ModuleType:
     return load("real_ohif", HERE / "ohif.py")
+
+
+@pytest.fixture(scope="session")
+def witness_of() -> object:
+    """Makes a witness of a page."""
+    pytest.importorskip("playwright.sync_api", reason="needs playwright, of the [dev] extra")
+    return load("real_witness", HERE / "witness.py").Witness

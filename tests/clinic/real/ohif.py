@@ -79,8 +79,13 @@ class Viewer:
     """OHIF on ``url`` until ``close``."""
 
     def __init__(self, build: Path, pacs: str, authorization: str) -> None:
+        # Orthanc closes idle connections when it likes; on a busy machine that is when one is used again.
         client = httpx.Client(
-            base_url=pacs, headers={"Authorization": authorization}, timeout=60, trust_env=False
+            base_url=pacs,
+            headers={"Authorization": authorization},
+            timeout=60,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
         settings = f"window.config = {json.dumps(CONFIG)};".encode()
 

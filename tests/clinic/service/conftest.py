@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -34,37 +34,57 @@ from senoscope.imaging.draw import png_bytes
 from senoscope.inference.analyzer import Analyzer
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+SERVE = ("-m", "senoscope", "serve")
 READY = 120.0  # other work may have the cores
+BROWSERS = [path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()]
+
+
+class Postgres:
+    """A PostgreSQL server of our own, on a socket in a temporary folder; ``halt`` ends it as a crash would."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="senoscope-pg-"))
+        self.url = f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(self.folder, "postgres")
+            self._user = {"user": "postgres"}
+        self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync")
+
+    def start(self) -> None:
+        options = f"-k {self.folder} -c listen_addresses= -c fsync=off"
+        self._run("pg_ctl", "-w", "-o", options, "-l", str(self.folder / "log"), "start")
+
+    def halt(self) -> None:
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *options: str) -> None:
+        command = [str(BINARIES[-1].parent / program), "-D", str(self.folder / "data"), *options]
+        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, **self._user)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own, on a socket in a temporary folder."""
+def cluster() -> Iterator[Postgres]:
+    """A PostgreSQL server that runs; a test that halts it starts it again."""
     if not BINARIES:
         pytest.skip("no PostgreSQL server is installed")
-    binaries = BINARIES[-1].parent
-    folder = Path(tempfile.mkdtemp(prefix="senoscope-pg-"))
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-        user = {"user": "postgres"}
-    data = folder / "data"
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, capture_output=True, cwd=folder, **user)
-
+    made = Postgres()
     try:
-        run(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "--no-sync")
-        options = f"-k {folder} -c listen_addresses= -c fsync=off"
-        run(
-            str(binaries / "pg_ctl"), "-D", str(data), "-w", "-o", options, "-l", str(folder / "log"), "start"
-        )
-        try:
-            yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-        finally:
-            run(str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+        made.start()
+        yield made
+        made.halt()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(made.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(cluster: Postgres) -> str:
+    """The URL of an empty PostgreSQL database."""
+    engine = open_database(cluster.url)
+    METADATA.drop_all(engine)
+    create_tables(engine)
+    engine.dispose()
+    return cluster.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -73,10 +93,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return sqlite_url(tmp_path / "queue.sqlite")
     address: str = request.getfixturevalue("postgres")
-    engine = open_database(address)
-    METADATA.drop_all(engine)
-    create_tables(engine)
-    engine.dispose()
     return address
 
 
@@ -190,9 +206,9 @@ def png_of(gray: Any) -> bytes:
 class Process:
     """``senoscope serve`` in a process group of its own, so that nothing of it outlives the test."""
 
-    def __init__(self, data: Path, *options: str, log: Path) -> None:
+    def __init__(self, data: Path, *options: str, log: Path, command: Sequence[str] = SERVE) -> None:
         self.log, self.data = log, data
-        command = [sys.executable, "-m", "senoscope", "serve", "--data-dir", str(data), *options]
+        command = [sys.executable, *command, "--data-dir", str(data), *options]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with log.open("ab") as stream:
             self.process = subprocess.Popen(
@@ -256,9 +272,9 @@ def start(tmp_path: Path, fake_folder: Path) -> Iterator[Callable[..., Process]]
     """Starts a server on the test's data folder; whatever still runs at the end is killed."""
     started: list[Process] = []
 
-    def run(*options: str, ready: bool = True) -> Process:
+    def run(*options: str, ready: bool = True, command: Sequence[str] = SERVE) -> Process:
         more = ("--port", "0", "--bundle", str(fake_folder), *options)
-        started.append(Process(tmp_path / "data", *more, log=tmp_path / "log"))
+        started.append(Process(tmp_path / "data", *more, log=tmp_path / "log", command=command))
         if ready:
             started[-1].wait_ready()
         return started[-1]
@@ -266,3 +282,23 @@ def start(tmp_path: Path, fake_folder: Path) -> Iterator[Callable[..., Process]]
     yield run
     for process in started:
         process.kill()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Any]:
+    """A page in a headless Chromium; ``complaints`` collects what goes wrong in it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if not BROWSERS:
+        pytest.skip("no Chromium is installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=str(BROWSERS[0]), args=["--no-sandbox", "--disable-gpu"]
+        )
+        made = browser.new_page(viewport={"width": 1280, "height": 800})
+        made.set_default_timeout(1000 * READY)
+        made.complaints = []
+        made.on("pageerror", lambda error: made.complaints.append(str(error)))
+        made.on("console", lambda line: made.complaints.append(line.text) if line.type == "error" else None)
+        yield made
+        made.screenshot(path=tmp_path / "viewer.png")
+        browser.close()

@@ -1,4 +1,4 @@
-"""A made-up ultrasound still."""
+"""A made-up ultrasound still, and a loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-KIND = "1.2.840.10008.5.1.4.1.1.6.1"
+KIND, LOOP = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"
 
 
 def still(pixels: NDArray[np.uint8], **values: object) -> Dataset:
@@ -41,6 +41,14 @@ def still(pixels: NDArray[np.uint8], **values: object) -> Dataset:
     data.PixelData = pixels.tobytes()
     for name, value in values.items():
         setattr(data, name, value)
+    return data
+
+
+def loop(frames: NDArray[np.uint8], **values: object) -> Dataset:
+    """Grey 8-bit frames N×H×W, 25 a second, as an ultrasound loop."""
+    more = {"NumberOfFrames": len(frames), "FrameTime": 40, "FrameIncrementPointer": 0x00181063}
+    data = still(frames[0], SOPClassUID=LOOP, PixelData=frames.tobytes(), **more, **values)
+    data.file_meta.MediaStorageSOPClassUID = LOOP
     return data
 
 

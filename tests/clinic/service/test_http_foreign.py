@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from senoscope.clinic.service.tokens import new_token
@@ -22,6 +24,29 @@ def test_76_answers_carry_their_protection(local: Any) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert "server" not in headers
+
+
+def test_76_a_script_in_a_name_is_text_everywhere(local: Any, stills: ModuleType) -> None:
+    script = "<script>alert(1)</script>"
+    pixels = np.random.default_rng(0).integers(20, 200, (128, 128), dtype=np.uint8)
+    image = stills.file_bytes(stills.still(pixels, PatientName=script, PatientID=script))
+    exam = local.send(image, name=f"{script}.dcm")
+    local.work()
+    place = f"/api/exams/{exam}"
+    for path, media in (
+        ("/api/exams", "application/json"),
+        (place, "application/json"),
+        (f"{place}/report.json", "application/json"),
+        (f"{place}/fhir", "application/fhir+json"),
+        (f"{place}/report.html", "text/html; charset=utf-8"),
+    ):
+        answer = local.client.get(path)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == media
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert script not in answer.text or media == "application/json"  # there it is data, and no page
+    assert "sandbox" in local.client.get(f"{place}/report.html").headers["content-security-policy"]
+    assert local.client.get(place).json()["images"][0]["name"] == f"{script}.dcm"
 
 
 def test_78_foreign_pages_and_names(local: Any, lesion: bytes, refused: Refused) -> None:

@@ -47,13 +47,6 @@ def test_no_other_file_can_be_named(tmp_path: Path, name: str) -> None:
         Blobs(tmp_path).path(name)
 
 
-def test_what_was_being_received_is_swept(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
-    (tmp_path / "incoming" / "left").write_bytes(b"half")
-    assert blobs.sweep() == 1
-    assert list((tmp_path / "incoming").iterdir()) == []
-
-
 def test_tokens_are_kept_hashed_and_end_when_removed(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     tokens = Tokens(path, b"k" * 32)
@@ -173,6 +166,21 @@ def test_the_gate_counts_what_waits_and_what_is_coming() -> None:
     assert not gate.closed
     assert gate.refused == 1
     assert 1 <= gate.retry_after <= 60
+
+
+def test_the_gate_counts_at_the_door_what_no_route_has_seen_yet() -> None:
+    gate = Gate(limit=10, uploads=2)
+    assert [gate.knock() for _ in range(4)] == [True, True, False, False]
+    gate.enter()  # the same upload, in its route
+    gate.depart()
+    assert gate.knock()
+    gate.waiting = 9
+    gate.depart()
+    assert not gate.knock()  # one at the door already, and nine that wait
+    gate.draining = True
+    gate.waiting = 0
+    assert not gate.knock()
+    assert gate.refused == 4
 
 
 def test_json_that_is_deep_endless_or_not_a_number_is_refused() -> None:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from io import StringIO
 
-import numpy as np
 from PIL import Image
 
 from senoscope.imaging.draw import gray_image, png_bytes
@@ -30,18 +29,15 @@ def available() -> str | None:
 def words(gray: FloatArray) -> list[tuple[int, int, int, int]]:
     """Boxes of read words as (top, bottom, left, right), half-open, with a margin; empty without the program.
 
-    ``gray`` is float H×W in 0..1. Dark and light text are both read: the picture is also given inverted.
+    ``gray`` is float H×W in 0..1. Dark and light text are both read: tesseract inverts by itself where that helps.
     """
     program = available()
     if program is None:
         return []
     scale = 2 if max(gray.shape) < 1600 else 1
-    found = []
-    for picture in (gray, np.float32(1) - gray):
-        image = gray_image(picture)
-        image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
-        found += _read(program, png_bytes(image), scale, gray.shape)
-    return found
+    image = gray_image(gray)
+    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
+    return _read(program, png_bytes(image), scale, gray.shape)
 
 
 def _read(program: str, png: bytes, scale: int, shape: tuple[int, ...]) -> list[tuple[int, int, int, int]]:

@@ -70,7 +70,7 @@ def _blackened(gray: FloatArray, mask: BoolArray, *, with_ocr: bool) -> list[Lin
     """Text lines found in ``gray``; they are blackened in it and marked in ``mask``, until none is left."""
     found: list[Line] = []
     for turn in range(_ROUNDS):
-        lines: Sequence[Line] = text_lines(gray)
+        lines: Sequence[Line] = [*text_lines(gray), *text_lines(np.float32(1) - gray)]  # light text, and dark
         if with_ocr and turn == 0:
             lines = [
                 *lines,

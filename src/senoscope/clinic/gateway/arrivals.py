@@ -15,7 +15,7 @@ from pydicom.uid import (
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
 )
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 
 from senoscope.clinic.dicom import identity
@@ -23,7 +23,7 @@ from senoscope.clinic.dicom.intake import Verdict
 from senoscope.clinic.dicom.source import read_source
 from senoscope.clinic.gateway.folders import Folders
 from senoscope.clinic.gateway.ledger import Ledger
-from senoscope.clinic.gateway.tables import OBJECTS, QUARANTINED, STUDIES
+from senoscope.clinic.gateway.tables import OBJECTS
 from senoscope.clinic.service.blobs import DiskFullError
 from senoscope.clinic.service.database import reading
 from senoscope.errors import ImageError
@@ -77,7 +77,7 @@ class Arrivals:
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
             path.replace(place)  # flushed before: it may replace the same object, which was acknowledged
-            verdict = self._ledger.record(place.parent, source, content, peer)
+            verdict = self._ledger.record(place, source, content, peer)
         except (OSError, OperationalError) as error:
             if _is_full(error):
                 raise DiskFullError("the disk is full", fix="make room in the data folder") from None
@@ -105,21 +105,6 @@ def _is_full(error: OSError | OperationalError) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-
-
-def is_quarantined(connection: Connection, study: str) -> bool:
-    """Whether a study mixes patients."""
-    query = select(STUDIES.c.mixed).where(STUDIES.c.study == study)
-    return bool(connection.execute(query).scalar_one_or_none())
-
-
-def quarantined(engine: Engine) -> dict[str, int]:
-    """Studies in quarantine, and how many objects each has."""
-    query = (
-        select(OBJECTS.c.study, func.count()).where(OBJECTS.c.state == QUARANTINED).group_by(OBJECTS.c.study)
-    )
-    with reading(engine) as connection:
-        return {str(study): int(count) for study, count in connection.execute(query)}
 
 
 def _content(path: Path) -> str:

@@ -14,6 +14,9 @@ from senoscope.clinic.service.queue import Queue
 ANALYZE = "analyze"
 """The queue's jobs that analyse one object: key and payload name its instance."""
 
+COUNT = "count"
+"""The queue's jobs that ask the source for the size of a series; asked once per series."""
+
 
 def queue_complete(queue: Queue, quiet_s: float) -> int:
     """Give the objects of complete series to the workers; how many those were.

@@ -24,6 +24,20 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
+class Tls(_Part):
+    """Encryption: our certificate with its key, and who must have signed the other side's (``ca``). PEM files."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Tls:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together")
+        return self
+
+
 class Node(_Part):
     """The DICOM node that images are sent to."""
 
@@ -33,6 +47,13 @@ class Node(_Part):
     idle_s: float = Field(default=60, gt=0, le=3600)
     max_associations: int = Field(default=10, ge=1, le=1000)
     reserve_mb: int = Field(default=1024, ge=0)
+    tls: Tls | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> Node:
+        if self.tls is not None and self.tls.certificate is None:
+            raise ValueError("tls needs certificate and key")
+        return self
 
 
 class Peer(_Part):
@@ -42,6 +63,7 @@ class Peer(_Part):
     host: str | None = None
     port: int | None = Field(default=None, ge=1, le=65535)
     query: bool = False
+    tls: Tls | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Peer:
@@ -76,6 +98,7 @@ class Destination(_Part):
     stow: str | None = Field(default=None, pattern=r"^https?://\S+$")
     authorization_env: str | None = None
     objects: tuple[Kind, ...] = Field(default=("SEG", "SR"), min_length=1)
+    tls: Tls | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Destination:
@@ -84,6 +107,7 @@ class Destination(_Part):
             raise ValueError("a destination needs ae_title, host and port, or stow")
         if self.stow is not None and node != (None, None, None):
             raise ValueError("a destination has either ae_title, host and port, or stow")
+        _check_https(self.stow, self.tls)
         return self
 
 
@@ -103,6 +127,17 @@ class Poll(_Part):
     days: int = Field(default=1, ge=0, le=366)
     filters: dict[str, str] = Field(default_factory=lambda: {"ModalitiesInStudy": "US"})
     authorization_env: str | None = None
+    tls: Tls | None = None
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Poll:
+        _check_https(self.url, self.tls)
+        return self
+
+
+def _check_https(url: str | None, tls: Tls | None) -> None:
+    if url is not None and tls is not None and not url.startswith("https:"):
+        raise ValueError("tls needs a URL that begins with https:")
 
 
 class Config(_Part):
@@ -116,12 +151,15 @@ class Config(_Part):
     destinations: tuple[Destination, ...] = Field(min_length=1)
     retry: Retry = Retry()
     poll: Poll | None = None
+    keep_days: float | None = Field(default=None, gt=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
     def _sound(self) -> Config:
         if not self.peers and self.poll is None:
             raise ValueError("nobody may send: name at least one of peers, or a server to poll")
+        if self.poll and self.keep_days is not None and self.keep_days < self.poll.days + 1:
+            raise ValueError("keep_days must exceed poll.days, or what was deleted would be fetched again")
         for what in ("peers", "destinations"):
             names = [item.name if what == "destinations" else item.ae_title for item in getattr(self, what)]
             if len(set(names)) < len(names):

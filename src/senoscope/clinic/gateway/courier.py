@@ -5,25 +5,24 @@ Every destination has a thread of its own, so that one that is down holds up nob
 
 from __future__ import annotations
 
-import logging
-import signal
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 
+from senoscope._locks import locked
 from senoscope.clinic.gateway.arrivals import Arrivals
 from senoscope.clinic.gateway.commitment import COMMIT, answer_request
+from senoscope.clinic.gateway.completeness import COUNT
 from senoscope.clinic.gateway.config import Config
-from senoscope.clinic.gateway.crew import is_told_to_stop
-from senoscope.clinic.gateway.folders import Folders, locked
+from senoscope.clinic.gateway.folders import Folders
 from senoscope.clinic.gateway.jobs import attempt_next, make_queue, send_kind
 from senoscope.clinic.gateway.poll import Poller
-from senoscope.clinic.gateway.query import COUNT, ask
+from senoscope.clinic.gateway.query import ask
 from senoscope.clinic.gateway.send import send_results
+from senoscope.clinic.processes import IDLE, is_told_to_stop
 from senoscope.clinic.service.jobs import Job
-from senoscope.clinic.service.logs import configure_logs
 from senoscope.clinic.service.queue import Queue
 
 _LOOK = 0.5
@@ -33,14 +32,11 @@ Work = Callable[[Job], None]
 
 
 def run_courier(config: Config, pipe: Connection, name: str) -> None:
-    """The process: ends when told to, with what is under way, or when its parent is gone."""
+    """The process, until told to stop; it ends what is under way (see ``clinic.processes``)."""
     from pynetdicom import _config
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent says when to stop
-    configure_logs(logging.getLevelName(config.log_level.upper()))
     _config.LOG_HANDLER_LEVEL = "none"  # its handlers quote identifiers
-    # Of a gateway that was killed, the courier may live a moment longer: two of them would send things twice.
+    # The courier of a gateway that was killed may live a moment longer: two of them would send things twice.
     with locked(Folders(config.data_dir).root / "courier.lock", wait=True):
         _deliver(config, pipe, name)
 
@@ -60,6 +56,7 @@ def _deliver(config: Config, pipe: Connection, name: str) -> None:
         threads.append(threading.Thread(target=_poll, args=(config, queue, ending), daemon=True))
     for thread in threads:
         thread.start()
+    pipe.send((IDLE, ""))
     while not is_told_to_stop(pipe, _LOOK):
         pass
     ending.set()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from senoscope.clinic.service.blobs import sync_folder
 from senoscope.clinic.service.database import sqlite_url
-from senoscope.errors import LockedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +50,3 @@ class Folders:
         for folder in (self.incoming, self.objects, self.results, self.letters):
             folder.mkdir(exist_ok=True, mode=0o700)
         sync_folder(self.root)
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock file; it is free again when this process ends, however it ends.
-
-    Raises ``LockedError`` if another process has it, unless told to wait.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise LockedError(
-                f"another gateway works in {path.parent}",
-                expected="one gateway per data folder",
-                fix="stop the other one, or give this one another data_dir",
-            ) from None
-        yield
-    finally:
-        os.close(handle)

@@ -7,6 +7,7 @@ commit": Gawlick and Kinkade 1985), so that several senders are not held up by e
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 import time
@@ -21,7 +22,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from senoscope.clinic.dicom import identity
 from senoscope.clinic.dicom.intake import Verdict, patient_key
 from senoscope.clinic.dicom.source import Source
-from senoscope.clinic.gateway.tables import OBJECTS, QUARANTINED, SERIES, STUDIES, WAITING
+from senoscope.clinic.gateway.tables import ANYBODY, OBJECTS, QUARANTINED, SERIES, STUDIES, WAITING
 from senoscope.clinic.service.blobs import sync_folder
 from senoscope.clinic.service.database import insert_new, writing
 
@@ -32,7 +33,7 @@ _MOST = 64
 class _Entry:
     row: dict[str, Any]
     patient: str
-    folder: Path
+    place: Path
     verdict: Future[Verdict] = field(default_factory=Future)
 
 
@@ -44,8 +45,8 @@ class Ledger:
         self._entries: queue.SimpleQueue[_Entry] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="ledger", daemon=True).start()
 
-    def record(self, folder: Path, source: Source, content: str, peer: str) -> Verdict:
-        """Have the entries of the object's folder on disk, and a row that says that it is here; what the row says.
+    def record(self, place: Path, source: Source, content: str, peer: str) -> Verdict:
+        """Have the object's file on disk under its name, and a row that says that it is here; what the row says.
 
         Raises ``OSError`` or ``SQLAlchemyError`` if that cannot be had; the object then counts as never received.
         """
@@ -57,7 +58,7 @@ class Ledger:
             "series": identity.short(header.SeriesInstanceUID),
             "peer": peer[:16],
         }
-        entry = _Entry(row, patient_key(source), folder)
+        entry = _Entry(row, patient_key(source), place)
         self._entries.put(entry)
         return entry.verdict.result()
 
@@ -73,7 +74,7 @@ class Ledger:
                     entry.verdict.set_exception(error)
 
     def _commit(self, group: list[_Entry]) -> None:
-        for folder in {entry.folder for entry in group}:
+        for folder in {entry.place.parent for entry in group}:
             sync_folder(folder)
         with writing(self._engine) as connection:
             verdicts = [_judge(connection, entry) for entry in group]
@@ -82,7 +83,12 @@ class Ledger:
 
 
 def _judge(connection: Connection, entry: _Entry) -> Verdict:
-    """Write an object's row, unless there is one of its identifier, which then stays as it is."""
+    """Write an object's row, unless there is one of its identifier, which then stays as it is.
+
+    Raises ``FileNotFoundError``, rarely, and then for the whole group: its senders try again.
+    """
+    if not entry.place.exists():  # its study was deleted a moment ago, and this file, sent again, with it
+        raise FileNotFoundError(errno.ENOENT, "the object's file was deleted")
     now = time.time()
     first = select(OBJECTS.c.content).where(OBJECTS.c.instance == entry.row["instance"])
     known = connection.execute(first).scalar_one_or_none()
@@ -101,6 +107,8 @@ def _is_mixed(connection: Connection, study: str, patient: str) -> bool:
     if insert_new(connection, STUDIES, {"study": study, "patient": patient, "mixed": False}):
         return False
     row = connection.execute(select(STUDIES).where(STUDIES.c.study == study)).one()
+    if row.patient == ANYBODY:
+        return False
     if row.patient != patient and not row.mixed:
         connection.execute(update(STUDIES).where(STUDIES.c.study == study).values(mixed=True))
         waiting = (OBJECTS.c.study == study) & (OBJECTS.c.state == WAITING)

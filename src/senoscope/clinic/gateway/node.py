@@ -22,6 +22,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from senoscope.clinic.dicom.intake import Verdict
 from senoscope.clinic.gateway.arrivals import STORED, Arrivals
 from senoscope.clinic.gateway.config import Config
+from senoscope.clinic.gateway.tls import server_context
 from senoscope.clinic.service.blobs import DiskFullError
 from senoscope.clinic.service.logs import where
 from senoscope.errors import ImageError, UsageError
@@ -62,11 +63,12 @@ class Node:
         self._entity = _entity(config)
 
     def start(self) -> int:
-        """Listen; the port. Raises ``UsageError`` if the address cannot be had."""
+        """Listen; the port. Raises ``UsageError`` if the address cannot be had, ``ConfigError`` for a certificate."""
         _config.LOG_HANDLER_LEVEL = "none"  # its handlers quote identifiers
         _config.STORE_RECV_CHUNKED_DATASET = True  # a cine goes to disk as it comes, not to memory
         tempfile.tempdir = str(self._arrivals.folders.incoming)  # where pynetdicom then writes
         node = self._config.node
+        encryption = server_context(node.tls, node.idle_s) if node.tls is not None else None
         handlers: list[Any] = [
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
             (evt.EVT_C_STORE, self._store),
@@ -74,7 +76,9 @@ class Node:
             (evt.EVT_REJECTED, lambda _: _LOG.warning("an association was rejected")),
         ]
         try:
-            server = self._entity.start_server((node.host, node.port), block=False, evt_handlers=handlers)
+            server = self._entity.start_server(
+                (node.host, node.port), block=False, evt_handlers=handlers, ssl_context=encryption
+            )
         except OSError:
             raise UsageError(
                 f"{node.host}:{node.port} cannot be listened on",

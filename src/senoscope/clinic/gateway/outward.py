@@ -12,6 +12,7 @@ from pynetdicom.association import Association
 
 from senoscope.clinic.gateway.config import Destination, Peer
 from senoscope.clinic.gateway.jobs import DeliveryError
+from senoscope.clinic.gateway.tls import client_context
 
 _ASSOCIATE_S, _ANSWER_S = 15.0, 60.0
 
@@ -32,7 +33,13 @@ def associated(
     entity.dimse_timeout = entity.network_timeout = _ANSWER_S
     for kind in classes:
         entity.add_requested_context(kind, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-    association = entity.associate(other.host, other.port, ae_title=other.ae_title, ext_neg=list(roles))
+    association = entity.associate(
+        other.host,
+        other.port,
+        ae_title=other.ae_title,
+        ext_neg=list(roles),
+        tls_args=(client_context(other.tls), other.host) if other.tls is not None else None,
+    )
     if not association.is_established:
         raise DeliveryError(f"{name} does not accept an association")
     try:

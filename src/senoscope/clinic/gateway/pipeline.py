@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,17 +11,16 @@ from pathlib import Path
 from sqlalchemy import select, update
 
 from senoscope.clinic.dicom.objects import write_objects
-from senoscope.clinic.gateway.arrivals import is_quarantined
 from senoscope.clinic.gateway.completeness import ANALYZE
 from senoscope.clinic.gateway.config import Config, Destination
-from senoscope.clinic.gateway.crew import is_told_to_stop
 from senoscope.clinic.gateway.folders import Folders
 from senoscope.clinic.gateway.jobs import attempt_next, make_queue, send_kind
+from senoscope.clinic.gateway.quarantine import is_quarantined
 from senoscope.clinic.gateway.tables import OBJECTS, QUARANTINED
+from senoscope.clinic.processes import BUSY, IDLE, is_told_to_stop
 from senoscope.clinic.service.blobs import sync_folder
 from senoscope.clinic.service.database import reading
 from senoscope.clinic.service.jobs import Job
-from senoscope.clinic.service.logs import configure_logs
 from senoscope.clinic.service.queue import Queue
 from senoscope.errors import ImageError
 from senoscope.inference.analyzer import Analysis, Analyzer
@@ -35,23 +32,24 @@ _LOOK = 0.5
 
 
 def run_worker(config: Config, pipe: Connection, name: str) -> None:
-    """The process: analyses until told to stop, or until its parent is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent says when to stop
-    configure_logs(logging.getLevelName(config.log_level.upper()))
-    work = Work(config, make_queue(config), Analyzer(config.analysis.bundle, threads=1))
-    while not is_told_to_stop(pipe, 0):
-        if not attempt_next(work.queue, [ANALYZE], name, work.do) and is_told_to_stop(pipe, _LOOK):
+    """The process: analyses until told to stop (see ``clinic.processes``)."""
+    queue, analyzer = make_queue(config), Analyzer(config.analysis.bundle, threads=1)
+    work = Work(config, queue, analyzer, lambda: pipe.send((BUSY, "")))
+    while not is_told_to_stop(pipe):
+        done = attempt_next(queue, [ANALYZE], name, work.do)
+        pipe.send((IDLE, ""))
+        if not done and is_told_to_stop(pipe, _LOOK):
             return
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Analyses jobs of ``queue`` with ``analyzer``."""
+    """Analyses jobs of ``queue`` with ``analyzer``; ``on_frame`` is called before every frame of an image."""
 
     config: Config
     queue: Queue
     analyzer: Analyzer
+    on_frame: Callable[[], None] = lambda: None
 
     def do(self, job: Job) -> None:
         """Analyse a job's object and end the job. Raises what went wrong; ``LostLeaseError`` if it took too long."""
@@ -91,14 +89,11 @@ class Work:
         return written
 
     def _examined(self, image: Path) -> Iterator[Analysis]:
-        """The frames' analyses; a frame that takes too long ends this process, which counts as a failed attempt."""
-        signal.alarm(self.config.analysis.timeout_s)
-        try:
-            for number, analysis in enumerate(examine_frames(image, self.analyzer)):
-                yield with_text_note(analysis) if number == 0 else analysis
-                signal.alarm(self.config.analysis.timeout_s)
-        finally:
-            signal.alarm(0)
+        """The frames' analyses. A frame that takes too long costs the process its life: a failed attempt."""
+        self.on_frame()
+        for number, analysis in enumerate(examine_frames(image, self.analyzer)):
+            yield with_text_note(analysis) if number == 0 else analysis
+            self.on_frame()
 
 
 def _wanted(written: list[Path], destination: Destination) -> list[Path]:

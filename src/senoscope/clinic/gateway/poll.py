@@ -28,7 +28,7 @@ class Poller:
 
     def __init__(self, poll: Poll, arrivals: Arrivals) -> None:
         self._poll, self._arrivals = poll, arrivals
-        self._client = open_client(poll.url, poll.authorization_env)
+        self._client = open_client(poll.url, poll.authorization_env, poll.tls)
         self._useless: set[str] = set()
 
     def once(self) -> int:

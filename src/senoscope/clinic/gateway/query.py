@@ -9,7 +9,7 @@ from pynetdicom import sop_class
 from sqlalchemy import select
 
 from senoscope.clinic.dicom.source import read_source
-from senoscope.clinic.gateway.completeness import expect
+from senoscope.clinic.gateway.completeness import COUNT, expect
 from senoscope.clinic.gateway.config import Config, Peer
 from senoscope.clinic.gateway.folders import Folders
 from senoscope.clinic.gateway.jobs import DeliveryError
@@ -18,9 +18,6 @@ from senoscope.clinic.gateway.tables import OBJECTS, SERIES, WAITING
 from senoscope.clinic.service.database import reading, writing
 from senoscope.clinic.service.jobs import Job
 from senoscope.clinic.service.queue import Queue
-
-COUNT = "count"
-"""The queue's jobs that ask for the size of a series; asked once per series."""
 
 _LOG = logging.getLogger("senoscope.clinic.gateway.query")
 _FIND = sop_class.StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]

@@ -14,17 +14,20 @@ from importlib.util import find_spec
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from senoscope._locks import locked
 from senoscope.clinic.gateway import letters, roles
 from senoscope.clinic.gateway.arrivals import Arrivals
 from senoscope.clinic.gateway.commitment import note_request
 from senoscope.clinic.gateway.completeness import queue_complete
 from senoscope.clinic.gateway.config import Config
-from senoscope.clinic.gateway.crew import Crew, Role
 from senoscope.clinic.gateway.dicomweb import authorization
-from senoscope.clinic.gateway.folders import Folders, locked
+from senoscope.clinic.gateway.folders import Folders
 from senoscope.clinic.gateway.jobs import make_queue
 from senoscope.clinic.gateway.node import Node
 from senoscope.clinic.gateway.query import queue_questions
+from senoscope.clinic.gateway.retention import remove_delivered
+from senoscope.clinic.gateway.tls import check_files
+from senoscope.clinic.processes import Processes, Target
 from senoscope.clinic.service.logs import configure_logs
 from senoscope.clinic.service.queue import Queue
 from senoscope.errors import MissingExtraError
@@ -32,7 +35,7 @@ from senoscope.inference.bundle import load_bundle
 
 _LOG = logging.getLogger("senoscope.clinic.gateway")
 _TICK = 0.25
-_UPKEEP_S = 5.0
+_UPKEEP_S, _DELETION_S = 5.0, 60.0
 _HANG_UP_S, _DRAIN_S = 5.0, 23.0
 """How long peers, then our own processes, may finish what is under way: together less than 30 s."""
 
@@ -48,6 +51,7 @@ def run(config: Config, on_start: Callable[[int], None]) -> None:
     load_bundle(config.analysis.bundle)
     for part in (*config.destinations, *([config.poll] if config.poll else ())):
         authorization(part.authorization_env)
+    check_files(config)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
@@ -74,35 +78,38 @@ def _serve(
     arrivals.sweep(0)
     node = Node(config, arrivals, partial(note_request, config, queue))
     place = hashlib.sha256(str(folders.root.resolve()).encode()).hexdigest()[:8]
-    crew = Crew(config, queue, _roles(config), prefix=f"{socket.gethostname()}:{place}:")
+    prefix = f"{socket.gethostname()}:{place}:"
+    crew = Processes(_roles(config), queue, prefix=prefix, busy_s=config.analysis.timeout_s)
     port = node.start()
     try:
         crew.start()
         on_start(port)
-        _look_after(config, queue, crew, arrivals, ending)
+        _look_after(config, queue, arrivals, ending)
     finally:
         _LOG.info("draining")
         node.stop(_HANG_UP_S)
         crew.stop(_DRAIN_S)
 
 
-def _look_after(
-    config: Config, queue: Queue, crew: Crew, arrivals: Arrivals, ending: threading.Event
-) -> None:
-    upkeep = 0.0
+def _look_after(config: Config, queue: Queue, arrivals: Arrivals, ending: threading.Event) -> None:
+    upkeep = deletion = 0.0
     while not ending.wait(_TICK):
         try:
-            crew.watch()
             queue_questions(config, queue)
             queue_complete(queue, config.series.quiet_s)
             if time.monotonic() >= upkeep:
                 letters.mirror(queue, arrivals.folders)
                 arrivals.sweep()
                 upkeep = time.monotonic() + _UPKEEP_S
+            if time.monotonic() >= deletion:
+                remove_delivered(config, queue)
+                deletion = time.monotonic() + _DELETION_S
         except (SQLAlchemyError, OSError) as error:  # a disk that is full has room again one day
             _LOG.error("upkeep failed (%s) and is tried again", type(error).__name__)
 
 
-def _roles(config: Config) -> dict[str, Role]:
-    workers: dict[str, Role] = {f"worker-{n}": roles.worker for n in range(1, config.analysis.workers + 1)}
-    return {**workers, "courier": roles.courier}
+def _roles(config: Config) -> dict[str, Target]:
+    workers: dict[str, Target] = {
+        f"worker-{n}": partial(roles.worker, config) for n in range(1, config.analysis.workers + 1)
+    }
+    return {**workers, "courier": partial(roles.courier, config)}

@@ -9,12 +9,12 @@ from pathlib import Path
 from pydicom import dcmread
 from sqlalchemy import select
 
-from senoscope.clinic.gateway.arrivals import is_quarantined
 from senoscope.clinic.gateway.config import Config, Destination
 from senoscope.clinic.gateway.dicomweb import open_client
 from senoscope.clinic.gateway.folders import Folders
 from senoscope.clinic.gateway.jobs import DeliveryError
 from senoscope.clinic.gateway.outward import associated
+from senoscope.clinic.gateway.quarantine import is_quarantined
 from senoscope.clinic.gateway.tables import SENT
 from senoscope.clinic.service.database import insert_new, reading, writing
 from senoscope.clinic.service.jobs import Job
@@ -73,7 +73,7 @@ def _stow(destination: Destination, paths: Sequence[Path]) -> Iterator[Path]:
     import requests
 
     assert destination.stow is not None  # noqa: S101 - chosen by the caller
-    client = open_client(destination.stow, destination.authorization_env) if paths else None
+    client = open_client(destination.stow, destination.authorization_env, destination.tls) if paths else None
     refusals = []
     for path in paths:
         try:

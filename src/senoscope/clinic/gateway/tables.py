@@ -9,6 +9,9 @@ from senoscope.clinic.service.database import METADATA
 WAITING, QUEUED, QUARANTINED = "waiting", "queued", "quarantined"
 """States of an object: its series is not complete; it was given to the workers; its study mixes patients."""
 
+ANYBODY = "*"
+"""Stands for the patient of a study that an operator has released from quarantine."""
+
 OBJECTS = Table(
     "gateway_objects",
     METADATA,

@@ -16,6 +16,9 @@ class Gate:
 
     ``limit`` images may wait and ``uploads`` requests may be sending at once. All methods are for the event loop's
     thread. ``waiting`` is corrected from the database now and then: workers elsewhere may share the queue.
+
+    An upload is counted twice: at the door (``knock``, by its first bytes, before anything is parsed) and in its route
+    (``enter``). A server too busy to reach the route would otherwise let in, and hold in memory, whatever arrives.
     """
 
     def __init__(self, limit: int, uploads: int) -> None:
@@ -23,6 +26,7 @@ class Gate:
         self._uploads = uploads
         self.waiting = 0
         self.uploading = 0
+        self._at_door = 0
         self.refused = 0
         self.draining = False
         self._last: float | None = None
@@ -31,12 +35,24 @@ class Gate:
     @property
     def closed(self) -> bool:
         """Whether the next upload is refused."""
-        return self.draining or self.uploading >= self._uploads or self.waiting + self.uploading >= self.limit
+        return self._full(self.uploading)
 
     @property
     def retry_after(self) -> int:
         """Seconds until a quarter of the queue is expected to be worked off, 1 to 60."""
         return max(1, min(_LONGEST_WAIT, math.ceil(self._interval * self.limit / 4)))
+
+    def knock(self) -> bool:
+        """The first bytes of an upload are here: whether to read on, until ``depart``."""
+        if self._full(self._at_door):
+            self.refused += 1
+            return False
+        self._at_door += 1
+        return True
+
+    def depart(self) -> None:
+        """An upload that was let in at the door is answered, or its client gone."""
+        self._at_door -= 1
 
     def enter(self) -> None:
         """An upload begins; raises ``BusyError`` if it must not."""
@@ -65,3 +81,6 @@ class Gate:
         if self._last is not None and self.waiting:  # the pace counts only while there is work
             self._interval = _MEMORY * self._interval + (1 - _MEMORY) * (now - self._last)
         self._last = now
+
+    def _full(self, uploads: int) -> bool:
+        return self.draining or uploads >= self._uploads or self.waiting + uploads >= self.limit

@@ -11,7 +11,17 @@ from fastapi import FastAPI
 from senoscope import __version__
 from senoscope.clinic.service.guard import Application, Guard
 from senoscope.clinic.service.problems import HANDLERS
-from senoscope.clinic.service.routes import downloads, exams, health, images, operations, pages, session
+from senoscope.clinic.service.routes import (
+    downloads,
+    exams,
+    frames,
+    health,
+    images,
+    operations,
+    pages,
+    session,
+    uploads,
+)
 from senoscope.clinic.service.service import Service
 from senoscope.schema import RESEARCH_USE
 
@@ -48,7 +58,7 @@ def make_api(service: Service) -> FastAPI:
         exception_handlers=HANDLERS,
     )
     api.state.service = service
-    for routes in (health, session, exams, images, downloads, operations, pages):
+    for routes in (health, session, uploads, exams, images, frames, downloads, operations, pages):
         api.include_router(routes.router)
     api.mount("/static", pages.static_files(), name="static")
     api.openapi = lambda: _described(api)  # type: ignore[method-assign]  # FastAPI's own way to change it

@@ -7,6 +7,7 @@ then (``senoscope serve --verify-audit`` prints it). Nothing of a patient is in 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,12 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from senoscope.clinic.service.blobs import refuse_if_full
 from senoscope.clinic.service.errors import AuditError
 
 START, STOP = "Application Start", "Application Stop"
 LOGIN = "User Authentication"
 IMPORT, EXPORT = "Import", "Export"
 ACCESS, QUERY = "DICOM Instances Accessed", "Query"
+DELETED = "DICOM Study Deleted"
 ALERT = "Security Alert"
 USED = "Audit Log Used"
 
@@ -56,7 +59,7 @@ class AuditLog:
         outcome: int = 0,
     ) -> None:
         """Add a line. ``action`` is C, R, U, D or E(xecute); ``outcome`` 0 success, 4 minor, 8 serious failure
-        (PS3.15 A.5.1). ``subject`` is an exam's id, ``source`` a network address."""
+        (PS3.15 A.5.1). ``subject`` is an exam's id, ``source`` a network address. Raises ``DiskFullError``."""
         record = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
@@ -73,8 +76,7 @@ class AuditLog:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 number, previous = _tail(handle)
                 line = _line({"n": number + 1, **record, "previous": previous})
-                os.write(handle, line)
-                os.fsync(handle)
+                _append(handle, line)
             finally:
                 os.close(handle)
 
@@ -104,6 +106,19 @@ def _line(record: dict[str, object]) -> bytes:
     """A record with its hash, which is over its canonical JSON, the previous line's hash included."""
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     return json.dumps({**record, "hash": digest}).encode("ascii") + b"\n"
+
+
+def _append(handle: int, line: bytes) -> None:
+    """Write a whole line, or none."""
+    size = os.fstat(handle).st_size
+    try:
+        if os.write(handle, line) < len(line):
+            raise OSError(errno.ENOSPC, "")
+        os.fsync(handle)
+    except OSError as error:
+        os.ftruncate(handle, size)
+        refuse_if_full(error)
+        raise
 
 
 def _tail(handle: int) -> tuple[int, str]:

@@ -7,8 +7,7 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from senoscope.clinic.service.errors import NotFoundError, ServiceError
@@ -25,12 +24,13 @@ class DiskFullError(ServiceError):
 class Blobs:
     """A folder of files named by their SHA-256, in 256 subfolders.
 
-    ``put`` returns only when the file, and the folder entry that names it, are on disk.
+    ``put`` returns only when the file, and the folder entry that names it, are on disk. Until then it is in
+    ``incoming``, a folder on the same disk.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, incoming: Path | None = None) -> None:
         self._folder = folder
-        self.incoming = folder / "incoming"
+        self.incoming = incoming or folder / "incoming"
         self.incoming.mkdir(parents=True, exist_ok=True)
 
     def put(self, chunks: Iterable[bytes]) -> str:
@@ -66,15 +66,19 @@ class Blobs:
         """A file's bytes. Raises ``NotFoundError``."""
         return self.path(name).read_bytes()
 
-    def sweep(self) -> int:
-        """Remove what was being received or written when an earlier server was killed; how many things that were."""
-        left = list(self.incoming.iterdir())
-        for path in left:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        return len(left)
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self._folder / name[:2] / name).is_file()
+
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there; whoever may still need it is the caller's concern (see ``erasure``)."""
+        if _NAME.fullmatch(name):
+            (self._folder / name[:2] / name).unlink(missing_ok=True)
+
+    def names(self) -> Iterator[str]:
+        """Every file."""
+        for folder in self._folder.glob("[0-9a-f][0-9a-f]"):
+            yield from (path.name for path in folder.iterdir())
 
     def _adopt(self, temporary: Path, name: str) -> None:
         folder = self._folder / name[:2]

@@ -22,7 +22,8 @@ METADATA = MetaData()
 """Every table of the service; ``create_tables`` makes those that are missing."""
 
 _BUSY_MS = 15_000
-_LOCK = 7331  # of PostgreSQL's advisory locks: two servers that start at once must not both create tables
+_TABLES, _FILES = 7331, 7332  # PostgreSQL's advisory locks are numbers
+_CONNECT_S = "5"
 
 
 def sqlite_url(path: Path) -> str:
@@ -45,6 +46,7 @@ def open_database(url: str) -> Engine:
         raise _unknown()
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
+        parsed = parsed.update_query_dict({"connect_timeout": _CONNECT_S, **parsed.query})
     engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=backend == "postgresql", pool_size=20)
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
@@ -61,11 +63,24 @@ def open_database(url: str) -> Engine:
 
 
 def create_tables(engine: Engine) -> None:
-    """Create the tables that are missing."""
+    """Create the tables, and indexes of tables, that are missing."""
     with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        if engine.dialect.name == "postgresql":  # two servers that start at once must not both create them
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TABLES})")
         METADATA.create_all(connection)
+        for table in METADATA.tables.values():
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
+
+
+def lock_files(connection: Connection, *, shared: bool) -> None:
+    """Until this transaction ends, whoever refers to stored files (``shared``) keeps out whoever removes some.
+
+    On SQLite every writing transaction keeps out every other.
+    """
+    if connection.dialect.name == "postgresql":
+        kind = "_shared" if shared else ""
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{kind}({_FILES})")
 
 
 @contextmanager
@@ -100,6 +115,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        "secure_delete=ON",  # what is deleted is overwritten: names of files may be names of patients
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

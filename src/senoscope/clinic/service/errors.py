@@ -64,6 +64,10 @@ class MediaTypeError(ServiceError):
     status = 415
 
 
+class ClientGoneError(ServiceError):
+    """The client left before its upload was acknowledged: nobody hears this, and nothing of it is kept."""
+
+
 class BusyError(ServiceError):
     """The queue is full: come back later."""
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from senoscope.clinic.service.cine import is_certain
 from senoscope.clinic.service.errors import ConflictError, NotProvidedError
-from senoscope.clinic.service.restore import bundle_of, restored_exam
+from senoscope.clinic.service.restore import (
+    bundle_of,
+    restored_exam,
+    restored_frames,
+    restored_report,
+    reviewed_frames,
+)
 from senoscope.clinic.service.store import Store
+from senoscope.inference.bundle import Bundle
 from senoscope.reports.html import open_html
-from senoscope.reports.json import document_head, report_item
+from senoscope.reports.json import open_json, report_item
 
+KEY = "Key frame of a loop of {frames} frames."
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's own: the same objects make the same archive
 
 
@@ -27,26 +35,36 @@ def check_finished(exam: Mapping[str, Any]) -> None:
 
 
 def json_document(store: Store, exam: Mapping[str, Any]) -> bytes:
-    """The exam in the format of ``findings.json`` (docs/reference/findings-json.md)."""
+    """The exam in the format of ``findings.json`` (docs/reference/findings-json.md); every frame of a loop is an item,
+    whose ``source`` names it."""
     bundle = bundle_of(store, exam)
-    limit = bundle.card.uncertainty_limit
-    items = []
-    for _, analysis in restored_exam(store, exam, bundle):
-        doubt = analysis.report.prediction.uncertainty if analysis.report.prediction else None
-        items.append(report_item(analysis.report, certain=doubt is None or doubt < limit))
-    counts = Counter(item["status"] for item in items)
-    document = {**document_head(bundle), "items": items, "summary": counts}
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode()
+    with TemporaryDirectory() as folder:
+        page = Path(folder) / "findings.json"
+        with open_json(page, bundle) as document:
+            for item in _items(store, exam, bundle):
+                document.add(item)
+        return page.read_bytes()
+
+
+def _items(store: Store, exam: Mapping[str, Any], bundle: Bundle) -> Iterator[dict[str, Any]]:
+    for image in exam["images"]:
+        loop = image["cine"]
+        for told in [image] if loop is None else store.frames(store.image(exam["id"], image["number"])):
+            report = restored_report(told, bundle)
+            if loop is not None and told["frame"] == loop["key_frame"]:
+                report = replace(report, notes=(*report.notes, KEY.format(**loop)))
+            yield report_item(report, certain=is_certain(report, bundle))
 
 
 def html_document(store: Store, exam: Mapping[str, Any]) -> bytes:
-    """The exam as the page that ``senoscope analyze`` writes."""
+    """The exam as the page that ``senoscope analyze`` writes; of a loop the key frame, and a table of frames."""
     bundle = bundle_of(store, exam)
     with TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
         with open_html(page, bundle) as report:
-            for row, analysis in restored_exam(store, exam, bundle):
-                report.add(analysis, f"image-{row.number}")
+            for image, row, analysis in restored_exam(store, exam, bundle):
+                frames = reviewed_frames(store, image, row, bundle)
+                report.add(analysis, f"image-{row.number}", frames)
         return page.read_bytes()
 
 
@@ -65,10 +83,12 @@ def dicom_archive(store: Store, exam: Mapping[str, Any]) -> bytes:
     bundle = bundle_of(store, exam)
     packed, buffer = 0, io.BytesIO()
     with TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for row, analysis in restored_exam(store, exam, bundle):
-            if row.kind != "DICOM":
+        for image in exam["images"]:
+            if image["kind"] != "DICOM":
                 continue
-            for path in write_objects(store.blobs.path(row.content), analysis, bundle, Path(folder)):
+            row = store.image(exam["id"], image["number"])
+            frames = restored_frames(store, image, row, bundle)
+            for path in write_objects(store.blobs.path(row.content), frames, bundle, Path(folder)):
                 name = path.relative_to(folder).as_posix()
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED)
                 packed += 1

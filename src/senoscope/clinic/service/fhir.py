@@ -1,19 +1,29 @@
 """An exam as FHIR resources, R5 or R4B: what the software says, always ``preliminary`` and never about a named patient.
 
 DiagnosticReport and one Observation per finding, made by a Device whose identity changes with the weights. R5 has
-ImagingSelection for the outline on the picture; R4B has not, and refers to the ImagingStudy alone. Images that did not
-come as DICOM have no UIDs to refer to. Sources: hl7.org/fhir/R5 and /R4B; LOINC 18748-4; UCUM.
+ImagingSelection for the outline on the picture, or on a frame of a loop (``instance.subset``); R4B has not, and refers
+to the ImagingStudy alone. Images that did not come as DICOM have no UIDs to refer to. Sources: hl7.org/fhir/R5 and
+/R4B; LOINC 18748-4; UCUM.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Literal
 
 from senoscope import __version__
 from senoscope.clinic.service.dicom_ids import Identity, identity_of
+from senoscope.clinic.service.fhir_values import (
+    Resource,
+    coded,
+    components,
+    quantity,
+    reference,
+    study,
+    whole,
+)
 from senoscope.clinic.service.restore import bundle_of
 from senoscope.clinic.service.store import Store
 from senoscope.clinic.service.times import iso
@@ -21,10 +31,8 @@ from senoscope.inference.bundle import Bundle
 from senoscope.schema import RESEARCH_USE
 
 Version = Literal["R5", "R4B"]
-Resource = dict[str, Any]
 
 _SPACE = uuid.UUID("5b0e6d2c-3a6f-5d5e-9d6a-0f6f3c1c7f4e")
-_UCUM = "http://unitsofmeasure.org"
 _POINTS = 200  # of an outline; more than a screen shows
 
 
@@ -32,7 +40,7 @@ def fhir_bundle(store: Store, exam: Mapping[str, Any], version: Version) -> Reso
     """A ``collection`` Bundle of an exam as ``Store.exam`` describes it. The same exam gives the same resources."""
     bundle = bundle_of(store, exam)
     ids = {image["number"]: _identity(store, exam["id"], image) for image in exam["images"]}
-    maker = _Maker(exam, bundle, version, ids)
+    maker = _Maker(exam, bundle, version, ids, lambda image: _looked_at(store, exam, image))
     resources = list(maker.resources())
     entries = [{"fullUrl": f"urn:uuid:{resource['id']}", "resource": resource} for resource in resources]
     return {"resourceType": "Bundle", "type": "collection", "timestamp": maker.issued, "entry": entries}
@@ -44,6 +52,16 @@ def _identity(store: Store, exam: str, image: Mapping[str, Any]) -> Identity | N
     return identity_of(store.blobs.path(store.image(exam, image["number"]).content))
 
 
+def _looked_at(
+    store: Store, exam: Mapping[str, Any], image: Mapping[str, Any]
+) -> Iterable[Mapping[str, Any]]:
+    """A still itself; of a loop the frames with findings."""
+    if image["cine"] is None:
+        return [image]
+    marked = [mark["frame"] for mark in image["cine"]["marks"]]
+    return store.frames(store.image(exam["id"], image["number"]), marked)
+
+
 class _Maker:
     def __init__(
         self,
@@ -51,8 +69,10 @@ class _Maker:
         bundle: Bundle,
         version: Version,
         ids: Mapping[int, Identity | None],
+        looked_at: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]],
     ) -> None:
         self._exam, self._bundle, self._r5, self._ids = exam, bundle, version == "R5", ids
+        self._looked_at = looked_at
         self.issued = iso(exam["created"])
         self._device = self._id("device", bundle.weights_hash)
 
@@ -60,8 +80,7 @@ class _Maker:
         observations: list[Resource] = []
         selections: list[Resource] = []
         for image in self._exam["images"]:
-            kept = [finding for finding in image["findings"] or () if finding["review"] != "rejected"]
-            for finding in kept:
+            for finding in self._kept(image):
                 selection = self._selection(image, finding)
                 if selection is not None:
                     selections.append(selection)
@@ -72,19 +91,25 @@ class _Maker:
         yield from observations
         yield from selections
 
+    def _kept(self, image: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        for looked_at in self._looked_at(image):
+            for finding in looked_at["findings"] or ():
+                if finding["review"] != "rejected":
+                    yield finding
+
     def _report(self, observations: Sequence[Resource]) -> Resource:
         studies = sorted({identity.study for identity in self._ids.values() if identity is not None})
         report: Resource = {
             **self._head("DiagnosticReport", "report", "Findings drawn by software."),
             "status": "preliminary",
-            "category": [_coded("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD", "Radiology")],
-            "code": _coded("http://loinc.org", "18748-4", "Diagnostic imaging study"),
+            "category": [coded("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD", "Radiology")],
+            "code": coded("http://loinc.org", "18748-4", "Diagnostic imaging study"),
             "issued": self.issued,
-            "result": [_reference(observation) for observation in observations],
+            "result": [reference(observation) for observation in observations],
             "conclusion": f"{RESEARCH_USE} Preliminary, not verified by a physician. No BI-RADS category is given.",
         }
         if studies:
-            report["study" if self._r5 else "imagingStudy"] = [_study(uid) for uid in studies]
+            report["study" if self._r5 else "imagingStudy"] = [study(uid) for uid in studies]
         return report
 
     def _device_resource(self) -> Resource:
@@ -104,17 +129,20 @@ class _Maker:
         return device
 
     def _image(self, image: Mapping[str, Any]) -> Resource:
-        """What is said of an image as a whole: class probabilities, or why there are none."""
-        number = image["number"]
+        """What is said of an image as a whole (a loop's key frame): class probabilities, or why there are none."""
+        number, loop = image["number"], image["cine"]
+        key = f", key frame {loop['key_frame']} of {loop['frames']}" if loop and loop["key_frame"] else ""
         said: Resource = {
-            **self._observation(f"image-{number}", f"Image {number}: {image['status']}.", image),
+            **self._observation(f"image-{number}", f"Image {number}{key}: {image['status']}.", image),
             "code": {"text": "Breast image analysed by software"},
         }
         shares = image["probabilities"] or {}
-        components = [_quantity(f"Probability: {name}", share, "1") for name, share in shares.items()]
+        components = [quantity(f"Probability: {name}", share, "1") for name, share in shares.items()]
+        if key:
+            components += [whole("Key frame", loop["key_frame"]), whole("Frames", loop["frames"])]
         if components:
             said["component"] = components
-        else:
+        if not shares:
             text = "; ".join([image["status"], *image["reasons"]])
             said["dataAbsentReason"] = {"text": text}
         return said
@@ -123,11 +151,12 @@ class _Maker:
         self, image: Mapping[str, Any], finding: Mapping[str, Any], selection: Resource | None
     ) -> Resource:
         key = f"finding-{image['number']}-{finding['number']}"
-        told = f"Image {image['number']}, finding {finding['number']}: {finding['review']}."
+        frame = f", frame {finding['frame']}" if finding["frame"] else ""
+        told = f"Image {image['number']}{frame}, finding {finding['number']}: {finding['review']}."
         made: Resource = {
             **self._observation(key, told, image, selection),
             "code": {"text": "Breast lesion outlined by software"},
-            "component": list(_components(finding)),
+            "component": list(components(finding)),
         }
         if finding["review"] != "ai":
             made["note"].append(
@@ -142,7 +171,7 @@ class _Maker:
             **self._head("Observation", key, text),
             "status": "preliminary",
             "category": [
-                _coded("http://terminology.hl7.org/CodeSystem/observation-category", "imaging", "Imaging")
+                coded("http://terminology.hl7.org/CodeSystem/observation-category", "imaging", "Imaging")
             ],
             "issued": self.issued,
             "device": {"reference": f"urn:uuid:{self._device}"},
@@ -150,9 +179,9 @@ class _Maker:
         }
         identity = self._ids[image["number"]]
         if selection is not None:
-            made["derivedFrom"] = [_reference(selection)]
+            made["derivedFrom"] = [reference(selection)]
         elif identity is not None:
-            made["derivedFrom"] = [_study(identity.study)]
+            made["derivedFrom"] = [study(identity.study)]
         return made
 
     def _selection(self, image: Mapping[str, Any], finding: Mapping[str, Any]) -> Resource | None:
@@ -170,11 +199,13 @@ class _Maker:
             "sopClass": {"system": "urn:ietf:rfc:3986", "code": f"urn:oid:{identity.sop_class}"},
             "imageRegion2D": [{"regionType": "polyline", "coordinate": coordinates}],
         }
+        if finding["frame"]:
+            instance["subset"] = [str(finding["frame"])]
         return {
             **self._head("ImagingSelection", key, f"Outline of finding {finding['number']}."),
             "status": "available",
             "code": {"text": "Outline of a lesion"},
-            "derivedFrom": [_study(identity.study)],
+            "derivedFrom": [study(identity.study)],
             "studyUid": identity.study,
             "seriesUid": identity.series,
             "instance": [instance],
@@ -190,44 +221,3 @@ class _Maker:
 
     def _id(self, key: str, of: str = "") -> str:
         return str(uuid.uuid5(_SPACE, f"{of or self._exam['id']}:{key}"))
-
-
-def _components(finding: Mapping[str, Any]) -> Iterator[Resource]:
-    if finding["score"] is not None:
-        yield _quantity("Probability of malignancy", finding["score"], "1")
-    if finding["area_mm2"] is not None:
-        yield _quantity("Area", finding["area_mm2"], "mm2")
-    elif finding["area_px"] is not None:
-        yield _quantity("Area", finding["area_px"], "{pixels}")
-    for key, unit in (("max_diameter_mm", "mm"), ("max_diameter_px", "{pixels}")):
-        if key in finding["measures"]:
-            yield _quantity("Largest diameter", finding["measures"][key], unit)
-    for name in ("shape", "orientation", "margin"):
-        if finding[name] is not None:
-            yield {"code": {"text": name.capitalize()}, "valueCodeableConcept": {"text": finding[name]}}
-    x, y, width, height = finding["box"]
-    text = f"x {x:g}, y {y:g}, width {width:g}, height {height:g} pixels"
-    yield {"code": {"text": "Box"}, "valueString": text}
-
-
-def _quantity(name: str, value: float, unit: str) -> Resource:
-    return {
-        "code": {"text": name},
-        "valueQuantity": {"value": value, "unit": unit, "system": _UCUM, "code": unit},
-    }
-
-
-def _coded(system: str, code: str, display: str) -> Resource:
-    return {"coding": [{"system": system, "code": code, "display": display}]}
-
-
-def _reference(resource: Resource) -> Resource:
-    return {"reference": f"urn:uuid:{resource['id']}"}
-
-
-def _study(uid: str) -> Resource:
-    """A study by its UID; whoever keeps it knows its resource."""
-    return {
-        "type": "ImagingStudy",
-        "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"},
-    }

@@ -7,10 +7,12 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from senoscope.clinic.service.blobs import refuse_if_full
 from senoscope.clinic.service.errors import NotFoundError, ServiceError
 from senoscope.errors import MissingExtraError, SenoscopeError
 from senoscope.schema import RESEARCH_USE
@@ -74,9 +76,20 @@ async def on_invalid(_: Request, error: Exception) -> Response:
 
 async def on_database_error(_: Request, error: Exception) -> Response:
     """Handler of a database that is full, away or overloaded: what was not acknowledged can be sent again."""
-    if "full" in str(getattr(error, "orig", "")):
+    said = str(getattr(error, "orig", ""))
+    if "full" in said or "No space left" in said:  # SQLite's words, PostgreSQL's
         return problem(507, "The disk is full.")
     return problem(503, "The database cannot be reached.", retry_after=5)
+
+
+async def on_os_error(_: Request, error: Exception) -> Response:
+    """Handler of a disk that is full, wherever it shows; anything else is unexpected."""
+    assert isinstance(error, OSError)  # noqa: S101 - registered for it alone
+    try:
+        refuse_if_full(error)
+    except ServiceError as full:
+        return of_error(full)
+    raise error
 
 
 async def on_gone(_: Request, __: Exception) -> Response:
@@ -96,4 +109,6 @@ HANDLERS: dict[Any, Any] = {
     RequestValidationError: on_invalid,
     ClientDisconnect: on_gone,
     DBAPIError: on_database_error,
+    PoolTimeoutError: on_database_error,
+    OSError: on_os_error,
 }

@@ -40,6 +40,7 @@ class _Admission(H11Protocol):
 
     _timer: asyncio.TimerHandle | None = None
     refused = False
+    _let_in = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, _Lingering(transport, self)))
@@ -48,15 +49,18 @@ class _Admission(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._disarm()
+        self._depart()
         if self.refused:
             type(self).lingering -= 1
 
     def data_received(self, data: bytes) -> None:
         if self.refused:
             return
-        if self.gate.closed and data.startswith(UPLOAD) and self._between_requests():
-            self._refuse()
-            return
+        if data.startswith(UPLOAD) and self._between_requests() and not self._let_in:
+            self._let_in = self.gate.knock()
+            if not self._let_in:
+                self._refuse()
+                return
         super().data_received(data)
         if self._between_requests():
             if self._timer is None:
@@ -66,6 +70,7 @@ class _Admission(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._depart()
         if not self.refused:
             self._disarm()  # from here to the next request, uvicorn's own timer runs
 
@@ -73,8 +78,12 @@ class _Admission(H11Protocol):
         done = self.cycle is None or self.cycle.response_complete
         return bool(done and self.conn.their_state is h11.IDLE)
 
+    def _depart(self) -> None:
+        if self._let_in:
+            self._let_in = False
+            self.gate.depart()
+
     def _refuse(self) -> None:
-        self.gate.refused += 1
         self._unset_keepalive_if_required()
         self.transport.write(refusal(self.gate.retry_after))
         self.linger()

@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from senoscope.clinic.service.database import reading, writing
+from senoscope.clinic.service.described import describe_finding, stored_result
 from senoscope.clinic.service.errors import BadRequestError, ConflictError, NotFoundError
 from senoscope.clinic.service.restore import stored_gray
 from senoscope.clinic.service.store import Store
@@ -35,17 +36,7 @@ def versions(store: Store, exam: str, image: int, number: int) -> list[dict[str,
         rows = connection.execute(select(FINDINGS).where(here).order_by(FINDINGS.c.version)).all()
     if not rows:
         raise NotFoundError("there is no such finding")
-    return [
-        {
-            "number": row.number,
-            "version": row.version,
-            "review": row.review,
-            "author": row.author,
-            "changed": row.created,
-            **json.loads(row.item),
-        }
-        for row in rows
-    ]
+    return [describe_finding(row) for row in rows]
 
 
 def review(
@@ -100,7 +91,8 @@ def _edited(
     contour: Sequence[tuple[float, float]] | None,
 ) -> dict[str, Any]:
     row = store.image(exam, image)
-    gray = stored_gray(store, row)
+    frame = item.get("frame")
+    gray = stored_gray(store, row, frame)
     points = _points(contour, gray)
     mask = contour_to_mask(points, (gray.shape[0], gray.shape[1]))
     if int(mask.sum()) < _MIN_AREA or mask_to_box(mask) is None:
@@ -108,10 +100,12 @@ def _edited(
             "the contour encloses no part of the image",
             expected=f"a simple closed line around at least {_MIN_AREA} pixels",
         )
-    spacing = json.loads(store.blobs.read(row.result))["spacing_mm"]
+    result = stored_result(store.blobs, row)
+    spacing = (result if frame is None else result["cine"]["frames"][frame - 1])["spacing_mm"]
     region = Region(0, 0, mask, points, 0.0)
     finding = make_finding(region, gray, (spacing[0], spacing[1]) if spacing else None, item["score"])
-    return {**finding_item(finding), "confidence": None}  # the model was not asked about this outline
+    # The model was not asked about this outline.
+    return {**finding_item(finding), "confidence": None, "frame": frame}
 
 
 def _points(contour: Sequence[tuple[float, float]] | None, gray: FloatArray) -> FloatArray:

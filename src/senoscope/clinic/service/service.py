@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import socket
 import threading
@@ -18,17 +17,22 @@ from senoscope.clinic.service.admission import Gate
 from senoscope.clinic.service.blobs import Blobs
 from senoscope.clinic.service.database import open_database
 from senoscope.clinic.service.events import Hub
+from senoscope.clinic.service.home import settle
+from senoscope.clinic.service.lives import Life
+from senoscope.clinic.service.logs import where
+from senoscope.clinic.service.loops import Lately
 from senoscope.clinic.service.metrics import Metrics
 from senoscope.clinic.service.queue import Queue
 from senoscope.clinic.service.settings import Settings, open_folders
 from senoscope.clinic.service.store import KIND, Store
 from senoscope.clinic.service.tokens import Tokens
+from senoscope.clinic.service.upkeep import Upkeep
 from senoscope.clinic.service.worker import Task
 from senoscope.clinic.service.workers import Workers
 from senoscope.errors import UsageError
 from senoscope.inference.bundle import load_bundle
 
-_RESYNC = 1.0
+_RESYNC, _UPKEEP = 1.0, 60.0
 _LOG = logging.getLogger("senoscope.clinic.service")
 
 
@@ -47,34 +51,43 @@ class Service:
             )
         self.bundle = load_bundle(settings.bundle)
         self.queue = Queue(open_database(settings.database_url))
-        self.blobs = Blobs(folders.blobs)
+        settle(self.queue.engine, folders.secret())
+        self.life = Life(folders.blobs / "incoming")
+        self.blobs = Blobs(folders.blobs, self.life.incoming)
         self.store = Store(self.queue.engine, self.blobs, self.queue, folders.secret())
         self.gate = Gate(settings.queue_limit, settings.upload_limit)
         self.hub = Hub()
         self.audit = audit.AuditLog(folders.audit)
+        self.upkeep = Upkeep(self.store, self.life, self.audit, settings.keep_days)
         self.metrics = Metrics(self._gauges)
         self.heavy = threading.BoundedSemaphore(2)  # documents hold whole images: few at once, whoever asks
-        self.ready = False
+        self.frames_seen = Lately()
+        self.ready, self.has_database = False, True
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._resync: asyncio.Task[None] | None = None
-        task = Task(settings.database_url, folders.blobs, settings.bundle, _LOG.getEffectiveLevel())
-        place = hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:8]
+        self._tasks: list[asyncio.Task[None]] = []
+        places = (folders.blobs, self.life.incoming)
+        task = Task(settings.database_url, *places, settings.bundle, settings.max_frames)
         self.workers = Workers(
             task,
             self.queue,
             settings.workers,
-            prefix=f"{socket.gethostname()}:{place}:",
+            prefix=f"{self.life.name}@{socket.gethostname()}:",
             job_timeout=settings.job_timeout,
             on_finished=self._finished,
         )
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether uploads are taken, and a worker can analyse them."""
+        return self.ready and self.has_database and self.workers.ready > 0
+
     async def start(self) -> None:
         """Take up what an earlier life left, and start the workers."""
         self._loop = asyncio.get_running_loop()
-        self.blobs.sweep()
+        await run_in_threadpool(self.upkeep.start)
         self.workers.start()
         self.gate.waiting = self.queue.waiting(KIND)
-        self._resync = asyncio.create_task(self._correct())
+        self._tasks = [asyncio.create_task(self._correct()), asyncio.create_task(self._tend())]
         self.audit.write(audit.START, action="E")
         self.ready = True
 
@@ -87,8 +100,8 @@ class Service:
         left = max(1.0, end - asyncio.get_running_loop().time())
         whole = await run_in_threadpool(self.workers.stop, left)
         self.hub.close()
-        if self._resync is not None:
-            self._resync.cancel()
+        for task in self._tasks:
+            task.cancel()
         self.audit.write(audit.STOP, action="E", outcome=0 if whole else 4)
 
     def note(
@@ -128,8 +141,18 @@ class Service:
             await asyncio.sleep(_RESYNC)
             try:
                 self.gate.waiting = await run_in_threadpool(self.queue.waiting, KIND)
+                self.has_database = True
             except SQLAlchemyError:
+                self.has_database = False
                 _LOG.warning("the database cannot be reached")
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(_UPKEEP)
+            try:
+                await run_in_threadpool(self.upkeep.tend)
+            except Exception as error:  # no database, a full disk: another minute may be better
+                _LOG.warning("upkeep failed: %s", where(error))
 
     def _gauges(self) -> Mapping[str, tuple[str, float]]:
         counts = self.queue.counts(KIND)

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from senoscope._files import atomic_path
+from senoscope._locks import locked
 from senoscope.clinic.service.database import sqlite_url
 from senoscope.errors import UsageError
+from senoscope.imaging.raw import Limits
 from senoscope.inference.bundle import DEFAULT_BUNDLE
 
 
@@ -19,7 +22,9 @@ class Settings:
     """One server's settings; times in seconds, sizes in bytes.
 
     ``queue_limit`` is how many images may wait before uploads are refused; ``min_rate`` is the slowest a body may
-    arrive after ``body_grace``; ``job_timeout`` is how long one image may take before its worker is replaced.
+    arrive after ``body_grace``; ``job_timeout`` is how long one image, or one frame of a loop, may take before its
+    worker is replaced; ``max_frames`` is how many frames a loop may have. Exams older than ``keep_days`` are erased
+    (``None``: kept for ever).
     """
 
     data_dir: Path
@@ -37,12 +42,19 @@ class Settings:
     body_grace: float = 10.0
     min_rate: float = 16 * 1024.0
     job_timeout: float = 120.0
+    max_frames: int = Limits().max_cine
     drain_timeout: float = 26.0
+    keep_days: float | None = None
 
     @property
     def database_url(self) -> str:
         """``database``, or the SQLite file in the data folder."""
         return self.database or sqlite_url(self.data_dir / "service.sqlite")
+
+    @property
+    def shared(self) -> bool:
+        """Whether other servers may use the same database and data folder."""
+        return self.database_url.startswith("postgresql")
 
     @property
     def loopback(self) -> bool:
@@ -77,16 +89,19 @@ class Folders:
         object.__setattr__(self, "tokens", self.root / "tokens.json")
         object.__setattr__(self, "audit", self.root / "audit.jsonl")
 
-    def lock(self) -> int:
-        """Take the folder for this process, until it ends. Raises ``UsageError`` if another server has it."""
+    def lock(self, *, shared: bool = False) -> int:
+        """Take the folder for this process, until it ends, or take part in it where all do (``shared``).
+
+        Raises ``UsageError`` if another server has it.
+        """
         handle = os.open(self.root / "lock", os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
             raise UsageError(
                 f"another server is using '{self.root}'",
-                expected="one server per data folder (several may share a PostgreSQL database, each with its folder)",
+                expected="one server per data folder, or several that all use one PostgreSQL database",
                 fix="stop it, or name another --data-dir",
             ) from None
         return handle
@@ -94,14 +109,13 @@ class Folders:
     def secret(self) -> bytes:
         """The key of sessions, CSRF tokens and exam ids: 32 random bytes, made once."""
         path = self.root / "secret"
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_bytes()
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(secrets.token_bytes(32))
-            stream.flush()
-            os.fsync(stream.fileno())
+        with locked(self.root / "secret.lock", wait=True):  # servers that start at once must have the same
+            if not path.exists():
+                with atomic_path(path) as temporary, temporary.open("wb") as stream:
+                    temporary.chmod(0o600)
+                    stream.write(secrets.token_bytes(32))
+                    stream.flush()
+                    os.fsync(stream.fileno())
         return path.read_bytes()
 
 

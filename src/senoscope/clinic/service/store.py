@@ -10,17 +10,20 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
+from senoscope.clinic.service import progress
 from senoscope.clinic.service.blobs import Blobs
 from senoscope.clinic.service.database import insert_new, reading, writing
-from senoscope.clinic.service.errors import NotFoundError
+from senoscope.clinic.service.described import describe_frame, describe_images, stored_result
+from senoscope.clinic.service.errors import ClientGoneError, LostLeaseError, NotFoundError
 from senoscope.clinic.service.jobs import DEAD, JOBS, Job
 from senoscope.clinic.service.queue import Queue
+from senoscope.clinic.service.references import discard, hold
 from senoscope.clinic.service.tables import EXAMS, FINDINGS, IMAGES
 from senoscope.inference.bundle import Card
 
@@ -29,8 +32,6 @@ KIND = "analyze"
 
 AI = "ai"
 """Review state, and author, of a finding nobody has looked at."""
-
-GIVEN_UP = "The analysis was tried several times and given up; an operator can try it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,14 @@ class Upload:
 class Outcome:
     """What analysing an image gave: ``findings.json``'s item, and two pictures as PNG (``None`` where there is none).
 
-    ``heatmap`` is grey: 0 speaks for benign, 255 for malignant.
+    ``heatmap`` is grey: 0 speaks for benign, 255 for malignant. Of a loop (see ``cine``) ``findings`` are
+    those of all frames, ``heatmap`` is an archive of theirs, and there is no picture: its file has the frames'.
     """
 
     item: Mapping[str, Any]
-    picture: bytes | None = None
-    heatmap: bytes | None = None
+    picture: Iterable[bytes] | None = None
+    heatmap: Iterable[bytes] | None = None
+    findings: Iterable[Mapping[str, Any]] | None = None
 
 
 class Store:
@@ -63,16 +66,25 @@ class Store:
         self.queue = queue
         self._secret = secret
 
-    def add_exam(self, owner: str, card: Card, uploads: Sequence[Upload]) -> tuple[str, bool]:
+    def add_exam(
+        self,
+        owner: str,
+        card: Card,
+        uploads: Sequence[Upload],
+        is_gone: Callable[[], bool] = lambda: False,
+    ) -> tuple[str, bool]:
         """Record an exam and queue its images; its id, and whether it is new. On disk when this returns.
 
         ``card`` is the model's that will analyse them: it is kept, so that reports name it whatever runs by then.
+        ``is_gone`` is asked at the last moment whether the client is: then raises ``ClientGoneError``, and nothing was
+        recorded. Raises ``BusyError`` if a file was erased meanwhile.
         """
         kept = self.blobs.put([card.model_dump_json().encode()])
         parts = "\0".join([owner, kept, *(upload.content for upload in uploads)])
         exam = hmac.new(self._secret, parts.encode(), hashlib.sha256).hexdigest()[:32]
         now = time.time()
         with writing(self.engine) as connection:
+            hold(connection, self.blobs, [kept, *(upload.content for upload in uploads)])
             row = {"id": exam, "owner": owner, "card": kept, "created": now}
             if not insert_new(connection, EXAMS, row):
                 return exam, False
@@ -82,6 +94,8 @@ class Store:
                 connection.execute(insert(IMAGES).values(values))
                 payload = {"exam": exam, "image": number}
                 self.queue.enqueue(KIND, f"{exam}/{number}", payload, connection)
+            if is_gone():
+                raise ClientGoneError("the client left")
         return exam, True
 
     def image(self, exam: str, number: int, owner: str | None = None) -> Row[Any]:
@@ -112,16 +126,24 @@ class Store:
         values = {
             "status": outcome.item["status"],
             "result": self.blobs.put([json.dumps(item, allow_nan=False).encode()]),
-            "picture": outcome.picture and self.blobs.put([outcome.picture]),
-            "heatmap": outcome.heatmap and self.blobs.put([outcome.heatmap]),
+            "picture": outcome.picture and self.blobs.put(outcome.picture),
+            "heatmap": outcome.heatmap and self.blobs.put(outcome.heatmap),
             "finished": time.time(),
         }
+        files = [values["result"], values["picture"], values["heatmap"]]
         exam, number = job.payload["exam"], job.payload["image"]
-        with self.queue.completing(job) as connection:
-            here = (IMAGES.c.exam == exam) & (IMAGES.c.number == number)
-            connection.execute(update(IMAGES).where(here).values(values))
-            for count, finding in enumerate(outcome.item["findings"] or (), 1):
-                _insert_finding(connection, exam, number, count, finding)
+        try:
+            with self.queue.completing(job) as connection:
+                hold(connection, self.blobs, files)
+                here = (IMAGES.c.exam == exam) & (IMAGES.c.number == number)
+                connection.execute(update(IMAGES).where(here).values(values))
+                found = outcome.item["findings"] or () if outcome.findings is None else outcome.findings
+                for count, finding in enumerate(found, 1):
+                    _insert_finding(connection, exam, number, count, finding)
+                progress.forget(connection, exam, number)
+        except LostLeaseError:
+            discard(self.engine, self.blobs, files)
+            raise
 
     def exam(self, exam: str, owner: str | None = None) -> dict[str, Any]:
         """Everything known of an exam as plain JSON values. Raises ``NotFoundError``, also if it is not ``owner``'s."""
@@ -132,9 +154,8 @@ class Store:
             images = connection.execute(
                 select(IMAGES).where(IMAGES.c.exam == exam).order_by(IMAGES.c.number)
             ).all()
-            findings = connection.execute(latest_findings(exam)).all()
             dead = _dead(connection, exam) if any(row.status is None for row in images) else set()
-        described = [self._image(row, findings, row.number in dead) for row in images]
+            described = describe_images(connection, self.blobs, images, dead)
         return {
             "id": exam,
             "owner": head.owner,
@@ -169,6 +190,7 @@ class Store:
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
             names = _names(connection, [row.id for row in rows])
+            far = progress.progress_of(connection, [row.id for row in rows if row.waiting])
         return [
             {
                 "id": row.id,
@@ -177,48 +199,24 @@ class Store:
                 "name": names.get(row.id, ""),
                 "images": row.images,
                 "state": "waiting" if row.waiting else "failed" if row.failed == row.images else "done",
+                "progress": progress.total([come for (exam, _), come in far.items() if exam == row.id]),
             }
             for row in rows
         ]
 
-    def _image(self, row: Row[Any], findings: Sequence[Row[Any]], dead: bool) -> dict[str, Any]:
-        result = json.loads(self.blobs.read(row.result)) if row.result else {}
-        mine = [_finding(found) for found in findings if found.image == row.number]
-        notes = result.get("notes", [GIVEN_UP] if dead else [])
-        return {
-            "number": row.number,
-            "name": row.name,
-            "kind": row.kind,
-            "status": row.status or ("failed" if dead else "waiting"),
-            **{key: result.get(key) for key in ("size", "spacing_mm", "class", "certain", "probabilities")},
-            "uncertainty": result.get("uncertainty"),
-            "findings": mine if result.get("locates", True) else None,
-            "reasons": result.get("reasons", []),
-            "quality": result.get("quality", []),
-            "notes": notes,
-            "seconds": result.get("seconds"),
-            "has_picture": row.picture is not None,
-            "has_heatmap": row.heatmap is not None,
-        }
+    def frames(self, row: Row[Any], wanted: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
+        """The frames of a loop (all, or those ``wanted``) as plain JSON values, one at a time; none of a still.
 
-
-def latest_findings(exam: str, image: int | None = None) -> Any:
-    """A query for the newest version of every finding of an exam, or of one of its images."""
-    newest = (
-        select(FINDINGS.c.image, FINDINGS.c.number, func.max(FINDINGS.c.version).label("version"))
-        .where(FINDINGS.c.exam == exam)
-        .group_by(FINDINGS.c.image, FINDINGS.c.number)
-        .subquery()
-    )
-    same = (
-        (FINDINGS.c.image == newest.c.image)
-        & (FINDINGS.c.number == newest.c.number)
-        & (FINDINGS.c.version == newest.c.version)
-    )
-    query = select(FINDINGS).join(newest, same).where(FINDINGS.c.exam == exam)
-    if image is not None:
-        query = query.where(FINDINGS.c.image == image)
-    return query.order_by(FINDINGS.c.image, FINDINGS.c.number)
+        ``row`` is as ``image`` gives it. Raises ``NotFoundError`` for a frame that it has not.
+        """
+        result = stored_result(self.blobs, row)
+        count = len(result["cine"]["frames"]) if result.get("cine") else 0
+        for frame in range(1, count + 1) if wanted is None else wanted:
+            if not 1 <= frame <= count:
+                raise NotFoundError("there is no such frame")
+            with reading(self.engine) as connection:
+                told = describe_frame(connection, row, result, frame)
+            yield told
 
 
 def _insert_finding(
@@ -227,11 +225,6 @@ def _insert_finding(
     values = {"exam": exam, "image": image, "number": number, "version": 1, "review": AI, "author": AI}
     values |= {"item": json.dumps(item, allow_nan=False), "created": time.time()}
     connection.execute(insert(FINDINGS).values(values))
-
-
-def _finding(row: Row[Any]) -> dict[str, Any]:
-    head = {"number": row.number, "version": row.version, "review": row.review, "author": row.author}
-    return {**head, "changed": row.created, **json.loads(row.item)}
 
 
 def _state(images: Sequence[Mapping[str, Any]]) -> str:

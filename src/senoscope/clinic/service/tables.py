@@ -1,4 +1,4 @@
-"""Tables of exams, their images, and every version of every finding."""
+"""Tables of exams, their images, and every version of every finding; and of what is being erased."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ EXAMS = Table(
     Column("card", String(64), nullable=False),
     Column("created", Float, nullable=False),
     Index("exams_of_owner", "owner", "created"),
+    Index("exams_by_age", "created"),
+    Index("exams_of_card", "card"),
 )
 
 IMAGES = Table(
@@ -32,6 +34,16 @@ IMAGES = Table(
     Column("heatmap", String(64)),
     Column("finished", Float),
     ForeignKeyConstraint(["exam"], ["exams.id"]),
+    *(Index(f"images_of_{column}", column) for column in ("content", "result", "picture", "heatmap")),
+)
+
+PROGRESS = Table(  # of loops while they are analysed; bound to no image, so it never stands in the way of one
+    "progress",
+    METADATA,
+    Column("exam", String(32), primary_key=True),
+    Column("image", Integer, primary_key=True),
+    Column("done", Integer, nullable=False),
+    Column("frames", Integer, nullable=False),
 )
 
 FINDINGS = Table(
@@ -46,4 +58,20 @@ FINDINGS = Table(
     Column("item", Text, nullable=False),
     Column("created", Float, nullable=False),
     ForeignKeyConstraint(["exam", "image"], ["images.exam", "images.number"]),
+)
+
+ERASURES = Table(  # exams that are gone, while files of theirs may still be there
+    "erasures",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("exam", String(32), nullable=False),
+    Column("files", Text, nullable=False),  # JSON: their names
+    Column("asked", Text, nullable=False),  # JSON: who had it erased, for the audit log
+)
+
+HOME = Table(  # one row: the data folder whose files the others name
+    "home",
+    METADATA,
+    Column("one", Integer, primary_key=True),
+    Column("folder", String(64), nullable=False),
 )

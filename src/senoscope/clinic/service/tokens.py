@@ -7,20 +7,17 @@ for what people choose. A session is a signed cookie that ends with its token: n
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from senoscope._files import atomic_path
+from senoscope._locks import locked
 from senoscope.errors import ConfigError, UsageError
 
 ROLES = ("reader", "admin")
@@ -106,7 +103,7 @@ def new_token(path: Path, role: str, name: str | None = None) -> tuple[str, str]
     """
     if role not in ROLES:
         raise UsageError(f"there is no role '{role}'", expected=f"one of {', '.join(ROLES)}")
-    with _locked(path):
+    with locked(path.with_suffix(".lock"), wait=True):
         entries = _read(path) if path.exists() else []
         taken = {entry["name"] for entry in entries} | {"local", "ai"}
         chosen = name or next(f"{role}-{n}" for n in range(1, 10**6) if f"{role}-{n}" not in taken)
@@ -122,16 +119,6 @@ def new_token(path: Path, role: str, name: str | None = None) -> tuple[str, str]
             temporary.chmod(0o600)
             temporary.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
     return chosen, token
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    handle = os.open(path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

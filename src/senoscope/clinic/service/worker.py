@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import logging
-import signal
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from senoscope.clinic.service.analysis import analyse
+from senoscope.clinic.processes import BUSY, IDLE, is_told_to_stop
+from senoscope.clinic.service.analysis import analysed
 from senoscope.clinic.service.blobs import Blobs, DiskFullError
 from senoscope.clinic.service.database import open_database
 from senoscope.clinic.service.errors import LostLeaseError
 from senoscope.clinic.service.heartbeat import kept_alive
 from senoscope.clinic.service.jobs import Job
-from senoscope.clinic.service.logs import configure_logs, where
+from senoscope.clinic.service.logs import where
+from senoscope.clinic.service.progress import Teller
 from senoscope.clinic.service.queue import Queue
 from senoscope.clinic.service.store import KIND, Store
 from senoscope.errors import SenoscopeError
+from senoscope.imaging.raw import Limits
 from senoscope.inference.analyzer import Analyzer
 
-STOP, WAKE = "stop", "wake"
-"""Words the parent says; the worker answers with ("idle" | "busy" | "finished", exam)."""
+WAKE, FINISHED = "wake", "finished"
+"""The parent's word that there may be work, and the worker's that an exam's image is done."""
 
 _LOG = logging.getLogger("senoscope.clinic.worker")
 _LOOK = 1.0
@@ -35,51 +39,29 @@ class Task:
 
     database: str
     blobs: Path
+    incoming: Path
     bundle: str
-    level: int = logging.INFO
+    max_frames: int = Limits().max_cine
 
 
 def run_worker(task: Task, pipe: Connection, name: str) -> None:
-    """The process: ends when told to, or when its parent is gone."""
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # these reach the whole group; the parent says when to stop
-        signal.signal(number, signal.SIG_IGN)
-    configure_logs(task.level)
-    try:
-        _run(task, pipe, name)
-    except (EOFError, BrokenPipeError):
-        return  # the parent was killed
-    except Exception as error:  # Python would print it, with what it quotes
-        _LOG.critical("worker %s cannot go on: %s", name, where(error))
-        raise SystemExit(1) from None
-
-
-def _run(task: Task, pipe: Connection, name: str) -> None:
+    """The process, until told to stop (see ``clinic.processes``)."""
     queue = Queue(open_database(task.database))
-    store = Store(queue.engine, Blobs(task.blobs), queue, secret=b"")
+    store = Store(queue.engine, Blobs(task.blobs, task.incoming), queue, secret=b"")
     analyzer = Analyzer(task.bundle, threads=1)
     while True:
         job = _claimed(queue, name)
         if job is None:
-            pipe.send(("idle", ""))
-            if _told_to_stop(pipe, _LOOK):
+            pipe.send((IDLE, ""))
+            if is_told_to_stop(pipe, _LOOK):
                 return
             continue
-        pipe.send(("busy", job.payload["exam"]))
-        work_on(store, analyzer, job)
-        pipe.send(("finished", job.payload["exam"]))
-        if _told_to_stop(pipe, 0):
+        busy = partial(pipe.send, (BUSY, job.payload["exam"]))
+        busy()
+        work_on(store, analyzer, job, limits=Limits(max_cine=task.max_frames), alive=busy)
+        pipe.send((FINISHED, job.payload["exam"]))
+        if is_told_to_stop(pipe):
             return
-
-
-def _told_to_stop(pipe: Connection, seconds: float) -> bool:
-    stop = False
-    while pipe.poll(seconds):
-        stop = pipe.recv() == STOP or stop
-        seconds = 0
-    return stop
 
 
 def _claimed(queue: Queue, name: str) -> Job | None:
@@ -90,14 +72,32 @@ def _claimed(queue: Queue, name: str) -> Job | None:
         return None
 
 
-def work_on(store: Store, analyzer: Analyzer, job: Job) -> None:
-    """Analyse a claimed image and write its result, or give the job back with the reason."""
+def work_on(
+    store: Store,
+    analyzer: Analyzer,
+    job: Job,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen, so shared safely
+    alive: Callable[[], None] = lambda: None,
+) -> None:
+    """Analyse a claimed image and write its result, or give the job back with the reason.
+
+    ``alive`` is called now and then while a loop is analysed: it may take longer than a hung worker is waited for.
+    """
     exam, number = job.payload["exam"], job.payload["image"]
     try:
-        with kept_alive(store.queue, job):
+        with kept_alive(store.queue, job) as lost:
             image = store.image(exam, number)
-            outcome = analyse(store.blobs.read(image.content), number, analyzer)
-            store.finish(job, outcome)
+            with analysed(
+                store.blobs.path(image.content),
+                image.kind,
+                number,
+                analyzer,
+                limits=limits,
+                scratch=store.blobs.incoming,
+                tick=Teller(store.queue, job, lost, alive),
+            ) as outcome:
+                store.finish(job, outcome)
     except LostLeaseError:
         _LOG.info("a result came too late and was dropped: another worker has the image")
     except DiskFullError:

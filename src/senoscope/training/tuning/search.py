@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
+from senoscope._locks import locked
 from senoscope.errors import DivergedError, UsageError
 from senoscope.training import loop, runs
 from senoscope.training.recipe import Recipe
@@ -178,13 +179,9 @@ def _difference(held: dict[str, Any], given: dict[str, Any]) -> str:
     return "its recipe has another " + ", ".join(key for key in new if old.get(key) != new[key])
 
 
-@contextmanager
-def _exclusive(out: Path) -> Iterator[None]:
+def _exclusive(out: Path) -> AbstractContextManager[None]:
     """Hold the whole folder for a moment, waiting for other processes to leave it."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return locked(out / ".lock", wait=True)
 
 
 def _try_lock(path: Path) -> Any:

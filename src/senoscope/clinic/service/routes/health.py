@@ -14,7 +14,7 @@ from senoscope.schema import RESEARCH_USE
 
 router = APIRouter(prefix="/v2", tags=["health"])
 _NOT_READY: dict[int | str, dict[str, Any]] = {
-    503: {"description": "Starting, stopping, or without a worker"}
+    503: {"description": "Starting, stopping, without a worker or without its database"}
 }
 
 
@@ -33,7 +33,7 @@ def live() -> dict[str, bool]:
 @router.get("/health/ready", responses=_NOT_READY)
 def ready(service: TheService) -> JSONResponse:
     """Whether uploads are taken and a worker has loaded the model."""
-    good = service.ready and service.workers.ready > 0
+    good = service.is_ready
     return JSONResponse({"ready": good}, 200 if good else 503)
 
 
@@ -65,7 +65,7 @@ def model(name: str, service: TheService) -> dict[str, Any]:
 def model_ready(name: str, service: TheService) -> JSONResponse:
     """Whether a worker has loaded this model."""
     _card(name, service)
-    good = service.ready and service.workers.ready > 0
+    good = service.is_ready
     return JSONResponse({"name": name, "ready": good}, 200 if good else 503)
 
 

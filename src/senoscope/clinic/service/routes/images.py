@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from fastapi import APIRouter, Depends
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -16,24 +13,22 @@ from senoscope.clinic.service import audit
 from senoscope.clinic.service.errors import NotFoundError
 from senoscope.clinic.service.jsonbody import json_body
 from senoscope.clinic.service.negotiate import offers
+from senoscope.clinic.service.restore import stored_heat
 from senoscope.clinic.service.reviews import MAX_POINTS, review, versions
 from senoscope.clinic.service.routes.common import (
+    KEEP,
+    PNG,
     ExamId,
     Number,
     TheService,
     TheUser,
     finding_view,
+    heat_answer,
     refusals,
 )
-from senoscope.explain.class_map import colours
-from senoscope.imaging.draw import png_bytes
 
 router = APIRouter(prefix="/api/exams/{exam}/images/{image}", tags=["images"])
 
-_PNG: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
-}
-_KEEP = {"cache-control": "private, max-age=86400, immutable"}  # a result never changes under its address
 _Coordinate = Annotated[float, Field(ge=-10_000, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -53,27 +48,25 @@ async def _review_body(request: Request) -> Review:
     return await json_body(request, Review)
 
 
-@router.get("/picture.png", response_class=FileResponse, responses={**_PNG, **refusals(404)})
+@router.get("/picture.png", response_class=FileResponse, responses={**PNG, **refusals(404)})
 def picture(
     exam: ExamId, image: Number, request: Request, service: TheService, user: TheUser
 ) -> FileResponse:
     """The image as 8-bit PNG: colour as it is, deep grey over its whole range."""
     row = service.store.image(exam, image, user.sees)
     if row.picture is None:
-        raise NotFoundError("there is no picture (yet)")
+        raise NotFoundError("there is no picture (yet)", fix="of a loop, ask for a frame's")
     service.note(audit.ACCESS, "R", request.scope, subject=exam)
-    return FileResponse(service.blobs.path(row.picture), headers=_KEEP, media_type="image/png")
+    return FileResponse(service.blobs.path(row.picture), headers=KEEP, media_type="image/png")
 
 
-@router.get("/heatmap.png", response_class=Response, responses={**_PNG, **refusals(404)})
+@router.get("/heatmap.png", response_class=Response, responses={**PNG, **refusals(404)})
 def heatmap(exam: ExamId, image: Number, service: TheService, user: TheUser) -> Response:
     """Where the class came from, to lay over the picture: orange for malignant, blue for benign."""
     row = service.store.image(exam, image, user.sees)
-    if row.heatmap is None:
-        raise NotFoundError("there is no heatmap")
-    with Image.open(BytesIO(service.blobs.read(row.heatmap))) as gray:
-        heat = np.asarray(gray, dtype=np.float32) / np.float32(255)
-    return Response(png_bytes(Image.fromarray(colours(heat))), headers=_KEEP, media_type="image/png")
+    if row.picture is None:
+        raise NotFoundError("there is no heatmap (yet)", fix="of a loop, ask for a frame's")
+    return heat_answer(stored_heat(service.store, row))
 
 
 @router.get(

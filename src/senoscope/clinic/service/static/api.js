@@ -37,6 +37,8 @@ export async function logIn(token) {
 
 export const listExams = (before) => call("/api/exams" + (before ? `?before=${before}` : ""));
 export const getExam = (id) => call(`/api/exams/${id}`);
+export const getFrame = (exam, image, frame) => call(`/api/exams/${exam}/images/${image}/frames/${frame}`);
+export const erase = (id) => call(`/api/exams/${id}`, { method: "DELETE" });
 export const review = (exam, image, finding, body) =>
   call(`/api/exams/${exam}/images/${image}/findings/${finding}`, json("PUT", body));
 

@@ -19,15 +19,17 @@ export function renderPanel(view, act) {
   const remarks = [...image.reasons, ...image.notes, ...image.quality];
   if (remarks.length) panel.append(el("ul", { class: "notes ai" }, ...remarks.map((text) => el("li", {}, text))));
   if (exam.state !== "waiting") panel.append(el("h3", {}, "Take away"), downloads(exam));
+  if (view.admin) panel.append(el("p", {}, el("button", { type: "button", class: "danger", "data-act": "erase", onclick: () => act.erase(exam.id) }, "Delete exam")));
   panel.append(el("p", { class: "fine" }, exam.research_use));
   if (held) panel.querySelector(`[data-act="${CSS.escape(held)}"]`)?.focus();
 }
 
 function facts(image) {
   const parts = [image.kind];
+  if (image.cine) parts.push(`frame ${image.frame} of ${image.cine.frames}${image.frame === image.cine.key_frame ? " (key frame)" : ""}`);
   if (image.size) parts.push(`${image.size[0]} × ${image.size[1]} px`);
   parts.push(image.spacing_mm ? `${image.spacing_mm[1].toPrecision(3)} × ${image.spacing_mm[0].toPrecision(3)} mm per pixel` : "pixel size unknown");
-  if (image.seconds) parts.push(`${Math.round(1000 * image.seconds)} ms`);
+  if (image.seconds) parts.push(image.seconds < 10 ? `${Math.round(1000 * image.seconds)} ms` : `${Math.round(image.seconds)} s`);
   return el("p", { class: "meta" }, parts.join(" · "));
 }
 
@@ -37,7 +39,8 @@ function tabs(exam, image, act) {
 }
 
 function said(image) {
-  if (image.status === "waiting") return [el("p", { class: "verdict" }, el("span", { class: "chip waiting" }, "being analysed …"))];
+  if (image.status === "waiting") return [el("p", { class: "verdict" }, el("span", { class: "chip waiting" }, "being analysed …"),
+      image.progress && el("span", { class: "meta" }, `${image.progress.done} of ${image.progress.frames} frames`))];
   if (image.status !== "analysed") {
     return [el("p", { class: "verdict" }, el("span", { class: "chip withheld" }, image.status === "failed" ? "Not read" : `No score: ${image.status}`))];
   }

@@ -15,25 +15,34 @@ export class Stage {
     this.viewer.addHandler("canvas-key", (event) => { event.preventDefaultAction = true; });
     for (const name of ["update-viewport", "open", "resize"]) this.viewer.addHandler(name, () => this.place());
     this.scaled = svg("g");
+    this.frames = [0, 1].map(() => svg("image", { class: "frame", preserveAspectRatio: "none", visibility: "hidden" }));
     this.heat = svg("image", { class: "ai", preserveAspectRatio: "none", visibility: "hidden" });
     this.outlines = svg("g", { class: "ai" });
     this.drafts = svg("g");
-    this.scaled.append(this.heat, this.outlines, this.drafts);
+    this.scaled.append(...this.frames, this.heat, this.outlines, this.drafts);
     this.flat = svg("g"); // screen pixels: tags, handles, rulers
     this.overlay.append(this.scaled, this.flat);
     this.painters = new Set(); // functions that draw on `flat` at every movement
     this.size = null;
     this.findings = [];
     this.selected = 0;
+    this.ahead = new Map(); // pictures of frames to come
   }
 
-  async show(image) {
+  // `key` names what keeps its zoom while its picture changes: a loop. A still's is null.
+  async show(image, key = null) {
     if (this.source !== image.picture) {
+      const same = key !== null && key === this.key && this.size && image.picture;
+      this.key = key;
       this.source = image.picture;
-      this.viewer.close();
-      this.size = null;
-      this.element.classList.toggle("has-image", Boolean(image.picture));
-      if (image.picture) await this.open(image.picture);
+      if (same) await this.swap(image);
+      else {
+        for (const frame of this.frames) frame.setAttribute("visibility", "hidden");
+        this.viewer.close();
+        this.size = null;
+        this.element.classList.toggle("has-image", Boolean(image.picture));
+        if (image.picture) await this.open(image.picture);
+      }
     }
     if (this.source !== image.picture) return; // another was opened meanwhile
     this.size = image.picture ? image.size : null;
@@ -43,6 +52,33 @@ export class Stage {
       this.heat.setAttribute("height", this.size[1]);
     } else this.heat.removeAttribute("href");
     this.draw(image.findings ?? []);
+  }
+
+  // Lay a frame's picture over the first one's: loaded into the hidden of two layers, then shown, so nothing flickers.
+  async swap(image) {
+    const [front, back] = this.frames;
+    await this.fetch(image.picture);
+    if (this.source !== image.picture) return;
+    await new Promise((done) => {
+      back.onload = back.onerror = done;
+      back.setAttribute("width", image.size[0]);
+      back.setAttribute("height", image.size[1]);
+      back.setAttribute("href", image.picture);
+    });
+    if (this.source !== image.picture) return;
+    back.setAttribute("visibility", "inherit");
+    front.setAttribute("visibility", "hidden");
+    this.frames = [back, front];
+  }
+
+  fetch(url) {
+    if (!this.ahead.has(url)) {
+      if (this.ahead.size >= 24) this.ahead.delete(this.ahead.keys().next().value);
+      const picture = new Image();
+      picture.src = url;
+      this.ahead.set(url, picture.decode().catch(() => this.ahead.delete(url)));
+    }
+    return this.ahead.get(url);
   }
 
   open(url) {
@@ -139,7 +175,9 @@ export class Stage {
       part.setAttribute("slope", 1 / width);
       part.setAttribute("intercept", 0.5 - level / width);
     }
-    if (canvas) canvas.style.filter = width === 1 && level === 0.5 ? "" : "url(#window)";
+    const filter = width === 1 && level === 0.5 ? "" : "url(#window)";
+    if (canvas) canvas.style.filter = filter;
+    for (const frame of this.frames) frame.style.filter = filter;
   }
 
   setOpacity(value) { for (const layer of [this.outlines, this.heat]) layer.style.opacity = value; }
