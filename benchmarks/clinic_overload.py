@@ -1,6 +1,7 @@
 """How much of its capacity the service keeps when it is offered eight times as much.
 
-Capacity: a few clients, each sending its next image when the last was accepted, as fast as the queue takes them.
+Capacity: a few clients, each sending its next image when the last was accepted, as fast as the queue takes them, for
+a minute at most.
 Overload: images arrive at a steady eight times that rate, whatever the server answers, each on a connection of its own.
 Counted are images analysed per second while it lasts. Writes docs/results/clinic-overload.json. The clients share the
 machine with the server, so run it on a quiet one; what they cost is in the figure.
@@ -144,7 +145,7 @@ def main() -> None:
         server = Server(Path(folder) / "data", "--workers", str(arguments.workers))
         try:
             asyncio.run(saturate(server, supply, 5.0))  # type: ignore[arg-type]
-            capacity = asyncio.run(saturate(server, supply, arguments.seconds))  # type: ignore[arg-type]
+            capacity = asyncio.run(saturate(server, supply, min(arguments.seconds, 60.0)))  # type: ignore[arg-type]
             rate = arguments.times * capacity["per_s"]
             flood = asyncio.run(overload(server, supply, rate, arguments.seconds))  # type: ignore[arg-type]
         finally:
