@@ -18,12 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results/senoscope-us.json"
 LEAKS = ROOT / "benchmark/leak-lab.json"
 HELP = ROOT / "docs/results/cli-help.json"
-PAGES = (ROOT / "README.md",)
+PAGES = (ROOT / "README.md", ROOT / "docs/how-to/serve.md")
 BLOCK = re.compile(r"(<!-- results:begin[^>]*-->\n).*?(<!-- results:end -->)", re.DOTALL)
 
 BUSI = "busi-grouped-5fold"
 BUS_BRA = "bus-bra-official"
 
+CLINIC_BLOCK = re.compile(r"(<!-- clinic:begin[^>]*-->\n).*?(<!-- clinic:end -->)", re.DOTALL)
 LEAK_BLOCK = re.compile(r"(<!-- leaks:begin[^>]*-->\n).*?(<!-- leaks:end -->)", re.DOTALL)
 
 
@@ -134,6 +135,82 @@ def leaks() -> str:
     return "\n".join(lines) + "\n"
 
 
+def clinic() -> str:
+    """The Markdown table of what the service and the gateway were measured at."""
+    load, kill, gateway, receive, small, large, fuzz = (
+        json.loads((ROOT / f"docs/results/clinic-{name}.json").read_text(encoding="utf-8"))
+        for name in (
+            "overload",
+            "kill",
+            "gateway-kill",
+            "receive",
+            "first-finding",
+            "first-finding-2048",
+            "fuzz",
+        )
+    )
+    memory, rates = load["overload"]["memory"], receive["objects_per_second"].values()
+    minutes, by_minute = len(memory["mb_by_minute"]), memory["mb_by_minute"]
+    drawn = [found["drop_to_drawn_s"] for found in (small, large)]
+    kinds = ", ".join(f"{found['inputs']:,} {kind}" for kind, found in fuzz["kinds"].items())
+    rows = (
+        (
+            f"Goodput kept at 8× overload, {minutes} minutes",
+            f"**{load['goodput_kept']['value']:.0%}** of {load['capacity']['per_s']:.1f} images/s",
+            load["goodput_kept"]["n"],
+            "60 %",
+            "80 %",
+        ),
+        ("Server errors (5xx) meanwhile", f"**{load['server_errors']}**", "", "0", "0"),
+        (
+            "The server's memory meanwhile",
+            f"{by_minute[0]:.0f} MB in the first minute, {by_minute[-1]:.0f} MB in the last; "
+            f"**{memory['slope_mb_per_minute']:+.2f}** MB a minute once warm",
+            "",
+            "flat",
+            "flat",
+        ),
+        (
+            "50 × `kill -9` of the service: lost / doubled",
+            f"**{kill['lost']} / {kill['doubled']}**",
+            kill["acknowledged"],
+            "0 / 0",
+            "0 / 0",
+        ),
+        (
+            "50 × `kill -9` of the gateway: lost / doubled",
+            f"**{gateway['lost']} / {gateway['doubled']}**",
+            gateway["acknowledged"],
+            "0 / 0",
+            "0 / 0",
+        ),
+        (
+            "DICOM objects received per second, durable (1 to 8 senders)",
+            f"**{min(rates):.0f} to {max(rates):.0f}**",
+            receive["acknowledged"],
+            "60",
+            "150",
+        ),
+        (
+            "Image dropped on the page → finding drawn, 500 px / 2048 px",
+            f"**{drawn[0]['value']:.2f} s / {drawn[1]['value']:.2f} s**",
+            f"{drawn[0]['n']} / {drawn[1]['n']}",
+            "1.5 s",
+            "0.5 s",
+        ),
+        (
+            "Mutated inputs: crashes, hangs, untyped errors, patient tokens",
+            f"**{fuzz['faults']}**",
+            kinds,
+            "0",
+            "0",
+        ),
+    )
+    lines = ["| Measure | Value | n | must | aim |", "|---|---|---|---|---|"]
+    lines += [f"| {what} | {value} | {n} | {must} | {aim} |" for what, value, n, must, aim in rows]
+    return "\n".join(lines) + "\n"
+
+
 def read_results() -> dict[str, Any]:
     """Everything measured, in the form ``{section: {figure: {value, low, high, n}}}``."""
     found: dict[str, Any] = {}
@@ -147,6 +224,7 @@ def updated(text: str) -> str:
     """A page with the part between its markers written again."""
     body = table(read_results()) + notes()
     text = BLOCK.sub(lambda block: f"{block[1]}{body}{block[2]}", text)
+    text = CLINIC_BLOCK.sub(lambda block: f"{block[1]}{clinic()}{block[2]}", text)
     return LEAK_BLOCK.sub(lambda block: f"{block[1]}{leaks()}{block[2]}", text)
 
 
