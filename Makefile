@@ -37,8 +37,6 @@ test-systems: .venv/.full
 # Debian's packages; where they cannot be had, each test that needs one says so and is skipped.
 CLINIC_PARTS := orthanc orthanc-dicomweb dcmtk dicom3tools libpixelmed-java openjdk-17-jre-headless chromium tesseract-ocr
 
-REAL ?= tests/clinic/real
-
 test-clinic: .venv/.full
 	@if ! command -v Orthanc >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo 'Installing Orthanc, DCMTK, validators and Chromium'; \
@@ -46,7 +44,7 @@ test-clinic: .venv/.full
 	    apt-get -qq install --no-install-recommends $(CLINIC_PARTS); } >/dev/null 2>&1 \
 	  || echo 'These packages cannot be had here; their tests are skipped'; \
 	fi
-	SENOSCOPE_REAL_PARTS=1 $(BIN)/python -m pytest $(REAL)
+	SENOSCOPE_REAL_PARTS=1 $(BIN)/python -m pytest tests/clinic/real
 
 lint: .venv/.full
 	$(BIN)/ruff check

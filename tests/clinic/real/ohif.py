@@ -66,8 +66,11 @@ def find_build() -> Path | str:
     archive = cache / f"ohif-app-{VERSION}.tgz"
     if not archive.exists():
         command = ["npm", "pack", "--silent", f"@ohif/app@{VERSION}"]
-        told = subprocess.run(command, cwd=cache, capture_output=True, timeout=600, check=False)
-        if told.returncode != 0 or not archive.exists():
+        try:
+            subprocess.run(command, cwd=cache, capture_output=True, timeout=240, check=True)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            archive.unlink(missing_ok=True)
+        if not archive.exists():
             return "OHIF is not in the cache, and no npm registry gave it"
     with tarfile.open(archive) as packed:
         packed.extractall(cache / "unpacked", filter="data")
