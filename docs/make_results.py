@@ -156,8 +156,8 @@ def clinic() -> str:
     rows = (
         (
             f"Goodput kept at 8× overload, {minutes} minutes",
-            f"**{load['goodput_kept']['value']:.0%}** of {load['capacity']['per_s']:.1f} images/s",
-            load["goodput_kept"]["n"],
+            f"**{100 * load['goodput_kept']['value']:.0f} %** of {load['capacity']['per_s']:.1f} images/s",
+            f"{load['goodput_kept']['n']:,}",
             "60 %",
             "80 %",
         ),

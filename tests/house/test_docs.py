@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import senoscope
+from senoscope.data.overlays import has_text, read_text_column
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+(?:\([^()]*\))?)\)")
 SOURCE = re.compile(r'<(?:img|a)\b[^>]*?\b(?:src|href)="([^"]+)"')
@@ -98,6 +99,22 @@ def test_results_table_is_what_was_measured(
     maker = script("docs/make_results.py")
     text = (root / page).read_text(encoding="utf-8")
     assert maker.updated(text) == text, "the table is out of date: make docs"
+
+
+@pytest.mark.parametrize(("dataset", "title"), [("busi", "BUSI"), ("bus-bra", "BUS-BRA")])
+def test_the_agreement_that_the_docs_tell_is_that_of_the_images_read(
+    dataset: str, title: str, root: Path
+) -> None:
+    read = read_text_column(root / "docs/results/overlays-by-eye.csv")
+    mine = {case: text for case, text in read.items() if case.startswith(f"{dataset}:")}
+    found = {case: bool(has_text(dataset, case)) for case in mine}
+    both = sum(found[case] for case, text in mine.items() if text)
+    besides = sum(found[case] for case, text in mine.items() if not text)
+    agree = sum(found[case] == text for case, text in mine.items())
+    page = (root / "docs/explanation/leakage.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| {title} | ") and " of 60 |" in line)
+    cells = [cell.split(" (")[0].strip() for cell in row.strip("|").split("|")]
+    assert cells == [title, str(sum(mine.values())), str(both), str(besides), f"{agree} of {len(mine)}"]
 
 
 def test_python_example_of_the_readme_runs(
