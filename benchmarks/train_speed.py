@@ -2,16 +2,16 @@
 
 The plain loop is what a script does: shuffled tensors, a mirror now and then, the same losses, AdamW. It runs in
 float32 and in bfloat16 autocast with channels-last memory; ours is compared with the quicker of the two. Ours does
-all that its recipe says: every augmentation, averaged weights, clipping. The three take turns, so that all see the
-same machine.
+all that its recipe says: every augmentation, averaged weights, clipping. The three take turns, each in a
+process of its own.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from senoscope._files import write_text
 from senoscope.models import create_model
 from senoscope.models.blocks.encoder import StridedDepthwise
 from senoscope.training.batches import Batches
-from senoscope.training.data import prepare
+from senoscope.training.data import Arrays, prepare
 from senoscope.training.loop import _epoch, _start
 from senoscope.training.memory import kept_memory
-from senoscope.training.recipe import find_recipe, read_recipe
+from senoscope.training.recipe import Recipe, find_recipe, read_recipe
+from take_turns import seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs/results/train-speed.json"
@@ -47,10 +48,15 @@ def plain_network() -> nn.Module:
     return model
 
 
-def plain_loop(
-    images: torch.Tensor, masks: torch.Tensor, labels: torch.Tensor, batch: int, *, fast: bool
-) -> Callable[[], None]:
-    """One pass over the tensors with a plain loop."""
+def plain_loop(fast: bool, _: ExitStack) -> Callable[[], None]:
+    """One pass over simulated images with a plain loop."""
+    recipe, arrays = _data()
+    size, batch = recipe.train_size, recipe.batch
+    images = functional.interpolate(
+        torch.from_numpy(arrays.images).float().div(255).unsqueeze(1), size=(size, size)
+    )
+    masks = functional.interpolate(torch.from_numpy(arrays.masks).float().unsqueeze(1), size=(size, size))
+    labels = torch.from_numpy(arrays.labels)
     model = plain_network().train()
     if fast:
         model = model.to(memory_format=torch.channels_last)
@@ -76,39 +82,27 @@ def plain_loop(
     return run
 
 
-def loops() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Ours and the two plain loops, on the same simulated images and of the same sizes."""
-    recipe = read_recipe(find_recipe("senoscope-us"))
-    arrays = prepare([], recipe.preprocess, phantoms=IMAGES)
+def ours(stack: ExitStack) -> Callable[[], Any]:
+    """One epoch of the recipe's training on simulated images."""
+    stack.enter_context(kept_memory())  # as in train()
+    recipe, arrays = _data()
     trainer = _start(recipe, Fabric(devices=1, precision=recipe.precision), arrays)
-    batches = Batches(recipe, arrays)
+    return partial(_epoch, recipe, trainer, Batches(recipe, arrays), lambda _: None)
 
-    def ours() -> None:
-        with kept_memory():  # as in train()
-            _epoch(recipe, trainer, batches, lambda _: None)
 
-    yield "ours", ours
-    size = recipe.train_size
-    images = functional.interpolate(
-        torch.from_numpy(arrays.images).float().div(255).unsqueeze(1), size=(size, size)
-    )
-    masks = functional.interpolate(torch.from_numpy(arrays.masks).float().unsqueeze(1), size=(size, size))
-    labels = torch.from_numpy(arrays.labels)
-    yield "plain_float32", plain_loop(images, masks, labels, recipe.batch, fast=False)
-    yield "plain_bfloat16_channels_last", plain_loop(images, masks, labels, recipe.batch, fast=True)
+def _data() -> tuple[Recipe, Arrays]:
+    recipe = read_recipe(find_recipe("senoscope-us"))
+    return recipe, prepare([], recipe.preprocess, phantoms=IMAGES)
 
 
 def main() -> None:
     """Take turns, then compare medians."""
-    runs = dict(loops())
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(ROUNDS + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if turn:  # the first warms up
-                seconds[name].append(time.perf_counter() - start)
-    rates = {name: [round(IMAGES / s, 2) for s in taken] for name, taken in seconds.items()}
+    taken = seconds({
+        "ours": ours,
+        "plain_float32": partial(plain_loop, False),
+        "plain_bfloat16_channels_last": partial(plain_loop, True),
+    }, ROUNDS)  # fmt: skip
+    rates = {name: [round(IMAGES / one, 2) for one in found] for name, found in taken.items()}
     best = max(
         ("plain_float32", "plain_bfloat16_channels_last"), key=lambda name: float(np.median(rates[name]))
     )

@@ -21,7 +21,7 @@ from senoscope.training import runs
 from senoscope.training.checkpoint import load_state
 from senoscope.training.data import collect, prepare
 from senoscope.training.loop import _start, train
-from senoscope.training.optim import learning_rate, update_average
+from senoscope.training.optim import Average, clip_gradients, learning_rate
 from senoscope.training.recipe import make_recipe, write_recipe
 
 _PROGRAM = """
@@ -184,12 +184,44 @@ def test_the_learning_rate_warms_up_and_ends_at_zero(small: dict[str, Any]) -> N
     assert 0 < rates[-1] < 1e-4
 
 
-def test_the_average_by_hand() -> None:
+def _running() -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     model = torch.nn.BatchNorm1d(2)
-    average = {k: v.clone() for k, v in model.state_dict().items()}
+    return model, {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def test_the_average_by_hand() -> None:
+    model, kept = _running()
+    average = Average(kept, model.state_dict(), every=1)
     with torch.no_grad():
         model.weight.fill_(3.0)
         model.num_batches_tracked.fill_(7)
-    update_average(average, model.state_dict(), 0.75)
-    assert average["weight"].tolist() == [1.5, 1.5]
-    assert average["num_batches_tracked"] == 7
+    average.step(0.75)
+    assert kept["weight"].tolist() == [1.5, 1.5]
+    assert kept["num_batches_tracked"] == 7
+
+
+def test_visited_seldom_the_average_forgets_as_much() -> None:
+    model, kept = _running()
+    average = Average(kept, model.state_dict(), every=3)
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+    average.step(0.5)
+    average.step(0.8)
+    assert kept["weight"].tolist() == [1.0, 1.0]  # not visited yet
+    average.step(0.9)
+    assert kept["weight"][0] == pytest.approx(0.36 + 0.64 * 3)  # 0.5 · 0.8 · 0.9 of what it was
+    average.step(0.5)
+    average.finish()
+    assert kept["weight"][0] == pytest.approx(0.5 * (0.36 + 0.64 * 3) + 0.5 * 3)
+    average.finish()  # nothing waits: nothing changes
+    assert kept["weight"][0] == pytest.approx(0.5 * (0.36 + 0.64 * 3) + 0.5 * 3)
+
+
+def test_gradients_are_clipped_by_their_common_norm() -> None:
+    weights = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    weights[0].grad, weights[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0])
+    clip_gradients(weights, 5.0)
+    assert weights[0].grad.tolist() == [3.0, 0.0]  # their norm is 5
+    clip_gradients(weights, 2.5)
+    assert weights[0].grad.tolist() == pytest.approx([1.5, 0.0])
+    assert weights[1].grad.tolist() == pytest.approx([0.0, 2.0])

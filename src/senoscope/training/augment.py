@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import string
+from functools import cache
 
 import numpy as np
 import torch
@@ -119,16 +120,19 @@ def _speckle(images: Tensor, spec: Augment, rng: Rng) -> Tensor:
 
 def _blur(images: Tensor, spec: Augment, rng: Rng) -> Tensor:
     """Half of the chosen images lose resolution, half are over-sharpened as some scanners do."""
-    chosen = rng.random(len(images))
-    factor = float(rng.uniform(0.35, 0.8))
+    drawn = rng.random(len(images))
+    factor, sharpness = float(rng.uniform(0.35, 0.8)), float(rng.uniform(0.3, 1.0))
+    chosen = np.flatnonzero(drawn < spec.blur)
+    if not len(chosen):
+        return images
+    sharp = images[chosen]
     small = functional.interpolate(
-        images, scale_factor=factor, mode="bilinear", align_corners=False, antialias=True
+        sharp, scale_factor=factor, mode="bilinear", align_corners=False, antialias=True
     )
     soft = functional.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
-    blurred = torch.from_numpy(chosen < spec.blur / 2).view(-1, 1, 1, 1)
-    sharpened = torch.from_numpy((chosen >= spec.blur / 2) & (chosen < spec.blur)).view(-1, 1, 1, 1)
-    images = torch.where(blurred, soft, images)
-    return torch.where(sharpened, images + float(rng.uniform(0.3, 1.0)) * (images - soft), images)
+    blurred = torch.from_numpy(drawn[chosen] < spec.blur / 2).view(-1, 1, 1, 1)
+    images[chosen] = torch.where(blurred, soft, sharp + sharpness * (sharp - soft))
+    return images
 
 
 def _overlay(images: Tensor, spec: Augment, rng: Rng) -> Tensor:
@@ -139,12 +143,15 @@ def _overlay(images: Tensor, spec: Augment, rng: Rng) -> Tensor:
     return images
 
 
+_font = cache(ImageFont.load_default)  # reading it takes longer than drawing with it
+
+
 def _marks(size: int, rng: Rng) -> NDArray[np.float32]:
     picture = Image.new("L", (size, size))
     draw = ImageDraw.Draw(picture)
     ink = int(rng.integers(150, 256))
     letters = np.array(list(string.ascii_uppercase + string.digits + "  .:"))
-    font = ImageFont.load_default(float(rng.integers(7, 14)))
+    font = _font(float(rng.integers(7, 14)))
     for _ in range(int(rng.integers(0, 4))):
         text = "".join(rng.choice(letters, int(rng.integers(2, 16))))
         draw.text((int(rng.integers(-10, size - 20)), int(rng.integers(0, size - 8))), text, ink, font)

@@ -39,7 +39,14 @@ from senoscope.training.data import UNKNOWN, Arrays, Parts, collect, prepare
 from senoscope.training.losses import class_weights
 from senoscope.training.memory import kept_memory
 from senoscope.training.objective import Targets, fixed_weights, task_losses
-from senoscope.training.optim import finite, learning_rate, make_optimizer, shared_weights, update_average
+from senoscope.training.optim import (
+    Average,
+    clip_gradients,
+    finite,
+    learning_rate,
+    make_optimizer,
+    shared_weights,
+)
 from senoscope.training.recipe import Recipe
 from senoscope.training.validate import validate
 
@@ -228,7 +235,7 @@ def _tasks(recipe: Recipe) -> tuple[str, ...]:
 def _epoch(recipe: Recipe, trainer: Trainer, batches: Batches, advance: Any) -> dict[str, float]:
     trainer.model.train()
     module, fabric, steps = trainer.model.module, trainer.fabric, batches.steps
-    current = module.state_dict()  # the tensors themselves, which the steps change in place
+    average = Average(trainer.average, module.state_dict())  # the tensors themselves, changed in place
     started, seen, totals = time.perf_counter(), 0, dict[str, Tensor]()
     for step, batch in enumerate(batches.epoch(trainer.epoch)):
         images, masks, has_mask, labels = batch.to(fabric.device)
@@ -241,14 +248,18 @@ def _epoch(recipe: Recipe, trainer: Trainer, batches: Batches, advance: Any) -> 
         loss = trainer.balancer(losses, shared_weights(module) if recipe.balancing == "gradnorm" else None)
         trainer.optimizer.zero_grad()
         fabric.backward(loss)
-        fabric.clip_gradients(trainer.model, trainer.optimizer, max_norm=recipe.clip)
+        if recipe.precision == "16-mixed":  # they are scaled, and unscaled here
+            fabric.clip_gradients(trainer.model, trainer.optimizer, max_norm=recipe.clip)
+        else:
+            clip_gradients(module.parameters(), recipe.clip)
         trainer.optimizer.step()
         decay = min(recipe.ema, (1 + trainer.epoch * steps + step) / (10 + trainer.epoch * steps + step))
-        update_average(trainer.average, current, decay)
+        average.step(decay)
         for name, value in {"loss": loss, **{f"{task}_loss": v for task, v in losses.items()}}.items():
             totals[name] = totals.get(name, torch.zeros(())) + value.detach().float().cpu()
         seen += len(images)
         advance(1)
+    average.finish()
     if not all(finite(total) for total in totals.values()):
         raise DivergedError(
             f"the loss is no longer a number in epoch {trainer.epoch + 1}",

@@ -1,8 +1,9 @@
-"""The optimizer, its learning rate over time, and the moving average of the weights."""
+"""The optimizer, its learning rate over time, clipping, and the moving average of the weights."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -53,13 +54,42 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, total - warm)))
 
 
-@torch.no_grad()
-def update_average(average: State, current: State, decay: float) -> None:
-    """Exponential moving average of weights and batch-norm statistics, in place; counters are copied."""
-    names = [k for k, v in average.items() if v.is_floating_point()]
-    torch._foreach_lerp_([average[k] for k in names], [current[k] for k in names], 1 - decay)
-    for key in average.keys() - set(names):
-        average[key].copy_(current[key])
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
+    """Scale gradients so that their common norm is at most ``max_norm``; smaller ones are not touched."""
+    parameters = list(parameters)
+    norm = nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
+    if norm > max_norm:
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+
+
+class Average:
+    """Exponential moving average of weights and batch-norm statistics, in place; counters are copied.
+
+    The tensors are visited at every ``every``-th step only, with the decays of the steps between multiplied: at a
+    small batch a visit costs as much as a tenth of the step. ``every`` 1 is the usual average.
+    """
+
+    def __init__(self, average: State, current: State, every: int = 8) -> None:
+        names = [key for key, value in average.items() if value.is_floating_point()]
+        self._pairs = [average[key] for key in names], [current[key] for key in names]
+        self._counters = [(average[key], current[key]) for key in average.keys() - set(names)]
+        self._every, self._waiting, self._kept = every, 0, 1.0
+
+    def step(self, decay: float) -> None:
+        """Count a step whose average keeps ``decay`` of what it was."""
+        self._kept *= decay
+        self._waiting += 1
+        if self._waiting == self._every:
+            self.finish()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Bring the average up to date."""
+        if self._waiting:
+            torch._foreach_lerp_(*self._pairs, 1 - self._kept)
+            for kept, now in self._counters:
+                kept.copy_(now)
+            self._waiting, self._kept = 0, 1.0
 
 
 def shared_weights(model: nn.Module) -> list[nn.Parameter]:
