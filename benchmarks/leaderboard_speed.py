@@ -92,7 +92,7 @@ def table(job: Job, split: Split, skill: float) -> tuple[Columns, dict[str, Any]
         MANIFEST: {
             "job": job.__dict__,
             "epochs": 15,
-            "seconds": 60.0,
+            "images_per_second": 60.0,
             "machine": {"processor": "x86_64", "cores": 2},
         },
     }

@@ -1,4 +1,4 @@
-"""Write the table of measured results into the README, from the files in ``docs/results/``.
+"""Write the tables of measured results into the README and two pages, from the files in ``docs/results/``.
 
 Nobody types a figure: the commands in ``benchmarks/`` measure and write JSON, this script shows it between
 the markers, with what the project demands of itself (must) and hopes for (aim). Run with ``make docs``.
@@ -18,13 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/results/senoscope-us.json"
 LEAKS = ROOT / "benchmark/leak-lab.json"
 HELP = ROOT / "docs/results/cli-help.json"
-PAGES = (ROOT / "README.md", ROOT / "docs/how-to/serve.md")
+SPEEDS = ROOT / "docs/results/systems-speed.json"
+PAGES = (ROOT / "README.md", ROOT / "docs/how-to/serve.md", ROOT / "docs/how-to/systems.md")
 BLOCK = re.compile(r"(<!-- results:begin[^>]*-->\n).*?(<!-- results:end -->)", re.DOTALL)
 
 BUSI = "busi-grouped-5fold"
 BUS_BRA = "bus-bra-official"
 
 CLINIC_BLOCK = re.compile(r"(<!-- clinic:begin[^>]*-->\n).*?(<!-- clinic:end -->)", re.DOTALL)
+SPEED_BLOCK = re.compile(r"(<!-- speeds:begin[^>]*-->\n).*?(<!-- speeds:end -->)", re.DOTALL)
 LEAK_BLOCK = re.compile(r"(<!-- leaks:begin[^>]*-->\n).*?(<!-- leaks:end -->)", re.DOTALL)
 
 
@@ -211,6 +213,33 @@ def clinic() -> str:
     return "\n".join(lines) + "\n"
 
 
+def speeds() -> str:
+    """The Markdown table of training throughput beside the libraries' networks in a plain loop."""
+    found: dict[str, Any] = json.loads(SPEEDS.read_text(encoding="utf-8"))["systems"]
+    lines = [
+        "| System | Library's network | M parameters, ours / theirs | GMACs | images/s, ours / theirs | Ratio | "
+        "To the same network, plain loop | n |",
+        "|---" * 8 + "|",
+    ]
+    for name, row in found.items():
+        rates = row["images_per_second"]
+        ratios = [
+            "**{value:.2f}** ({low:.2f} to {high:.2f})".format(**row[key])
+            for key in ("ratio", "ratio_same_network")
+        ]
+        cells = (
+            f"`{name}`",
+            row["peer"],
+            f"{row['params'] / 1e6:.1f} / {row['peer_params'] / 1e6:.1f}",
+            f"{row['gmacs']:.2f} / {row['peer_gmacs']:.2f}",
+            f"{rates['ours']:.1f} / {rates[row['compared_with']]:.1f}",
+            *ratios,
+            str(row["ratio"]["n"]),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def read_results() -> dict[str, Any]:
     """Everything measured, in the form ``{section: {figure: {value, low, high, n}}}``."""
     found: dict[str, Any] = {}
@@ -225,6 +254,7 @@ def updated(text: str) -> str:
     body = table(read_results()) + notes()
     text = BLOCK.sub(lambda block: f"{block[1]}{body}{block[2]}", text)
     text = CLINIC_BLOCK.sub(lambda block: f"{block[1]}{clinic()}{block[2]}", text)
+    text = SPEED_BLOCK.sub(lambda block: f"{block[1]}{speeds()}{block[2]}", text)
     return LEAK_BLOCK.sub(lambda block: f"{block[1]}{leaks()}{block[2]}", text)
 
 

@@ -68,7 +68,7 @@ def write(results: Path, job: Job, rows: list[dict[str, Value]], **metadata: Any
         "stamps": [],
         "system": job.system,
     }
-    manifest = {"job": job.__dict__, "epochs": 15, "seconds": 60.0, "cases": {"train": 500}}
+    manifest = {"job": job.__dict__, "epochs": 15, "images_per_second": 60.0, "cases": {"train": 500}}
     manifest |= {"machine": {"processor": "x86_64", "cores": 2}}
     path = path_of(results, job)
     write_table(rows, path, {**note, MANIFEST: manifest, **metadata})

@@ -100,7 +100,6 @@ def _train_and_test(job: Job, division: Division, bench: Bench, run: Path, on_ep
     from senoscope.training.runs import WEIGHTS
 
     recipe, protocol = _recipe(job, division, bench), load_protocol(job.protocol)
-    started = time.monotonic()
 
     def tell(row: dict[str, float]) -> None:
         if on_epoch is not None:
@@ -118,8 +117,7 @@ def _train_and_test(job: Job, division: Division, bench: Bench, run: Path, on_ep
         masks=False,
         progress=False,
     )
-    manifest = _manifest(run, recipe) | {"seconds": round(time.monotonic() - started, 1)}
-    keep(table, job, manifest, bench.results, protocol.stamps)
+    keep(table, job, _manifest(run, recipe), bench.results, protocol.stamps)
 
 
 def _recipe(job: Job, division: Division, bench: Bench) -> Recipe:
