@@ -99,6 +99,24 @@ def test_a_share_of_a_dataset_is_drawn_anew_each_epoch() -> None:
     assert batches.steps == 7
 
 
+def test_batches_made_ahead_are_the_same() -> None:
+    import torch
+
+    from senoscope.training.batches import Batches
+    from senoscope.training.data import prepare
+    from senoscope.training.recipe import make_recipe
+
+    data = [{"name": "busi"}]
+    recipe = make_recipe(
+        {"name": "r", "data": data, "batch": 3, "train_size": 32, "preprocess": {"size": 64}}
+    )
+    arrays = prepare([], recipe.preprocess, phantoms=7)
+    one, other = (list(Batches(recipe, arrays, ahead=ahead).epoch(0)) for ahead in (False, True))
+    assert len(one) == len(other) == 2  # a last batch of one image is left out
+    for ours, theirs in zip(one, other, strict=True):
+        assert all(map(torch.equal, ours, theirs))
+
+
 def test_probabilities_can_be_for_one_datasets_class_shares() -> None:
     import numpy as np
     import torch

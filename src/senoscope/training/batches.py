@@ -31,10 +31,16 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The batches of a training, for one of ``world`` processes."""
+    """The batches of a training, for one of ``world`` processes.
 
-    def __init__(self, recipe: Recipe, arrays: Arrays, rank: int = 0, world: int = 1) -> None:
-        self.recipe, self.arrays, self.rank, self.world = recipe, arrays, rank, world
+    ``ahead``: each is made while the one before is learnt from, on a thread of its own. Where the training keeps
+    every core busy that is slower than making them in between.
+    """
+
+    def __init__(
+        self, recipe: Recipe, arrays: Arrays, rank: int = 0, world: int = 1, *, ahead: bool = False
+    ) -> None:
+        self.recipe, self.arrays, self.rank, self.world, self.ahead = recipe, arrays, rank, world, ahead
         self.steps = -(-len(self._order(0)) // (recipe.batch * world))
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
@@ -54,11 +60,14 @@ class Batches:
         return np.flatnonzero(kept)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """One epoch's batches, the next one made while the last is learnt from."""
+        """One epoch's batches."""
         chosen = self._order(epoch)
         if self.world > 1:
             chosen = np.resize(chosen, self.steps * self.recipe.batch * self.world)
         mine = chosen[self.rank :: self.world]
+        if not self.ahead:
+            yield from (self._make(mine, epoch, step) for step in range(self.steps))
+            return
         # One thread for the next batch: more would fight the training for the same cores.
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             upcoming = pool.submit(self._make, mine, epoch, 0)

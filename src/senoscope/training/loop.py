@@ -6,6 +6,7 @@ was in and, on a CPU with the same number of threads, ends with the same bits as
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -140,7 +141,8 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool, on_epoch: On
         )
         for name, value in saved.items():
             setattr(trainer, name, value)
-    batches = Batches(recipe, arrays, fabric.global_rank, fabric.world_size)
+    busy = fabric.device.type == "cpu" and torch.get_num_threads() >= _cores()
+    batches = Batches(recipe, arrays, fabric.global_rank, fabric.world_size, ahead=not busy)
     with _bar(show, trainer.epoch * batches.steps, recipe.epochs * batches.steps) as advance:
         while trainer.epoch < recipe.epochs and trainer.epoch - trainer.best_epoch < recipe.patience:
             trainer.model.module.begin_epoch(trainer.epoch, recipe.epochs)
@@ -153,6 +155,11 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool, on_epoch: On
                 on_epoch(row)
     if fabric.is_global_zero:
         runs.close_run(out, _finished(recipe, trainer, arrays), trainer.history)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _finished(recipe: Recipe, trainer: Trainer, arrays: Arrays) -> State:
