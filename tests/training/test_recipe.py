@@ -3,9 +3,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from senoscope.errors import ConfigError, UsageError
-from senoscope.training.recipe import find_recipe, hold_out, make_recipe, read_recipe, shipped, write_recipe
+from senoscope.imaging import Preprocess
+from senoscope.training.recipe import (
+    Augment,
+    DataSource,
+    Recipe,
+    find_recipe,
+    hold_out,
+    make_recipe,
+    read_recipe,
+    shipped,
+    write_recipe,
+)
 
 MINIMAL = "name: mine\ndata: [{name: busi}]\n"
 
@@ -88,3 +100,8 @@ def test_a_fold_is_held_out_where_the_split_has_it() -> None:
     ]  # folds 1-4 of BUS-BRA are at hand
     with pytest.raises(UsageError, match="no dataset of the recipe has a fold 9"):
         hold_out(recipe, 9)
+
+
+@pytest.mark.parametrize("part", [Recipe, DataSource, Augment, Preprocess])
+def test_every_key_says_what_it_does(part: type[BaseModel]) -> None:
+    assert [name for name, field in part.model_fields.items() if not field.description] == []

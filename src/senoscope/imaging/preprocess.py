@@ -63,12 +63,24 @@ class Preprocess(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: int = Field(default=256, ge=32, le=2048, multiple_of=32)
-    black: float = Field(default=0.02, ge=0, lt=1)
-    low: Percent = 1.0
-    high: Percent = 99.5
-    median: float = Field(default=0.33, gt=0, lt=1)
-    gamma_range: tuple[float, float] = (0.5, 2.0)
+    size: int = Field(
+        default=256,
+        ge=32,
+        le=2048,
+        multiple_of=32,
+        description="side of the square that the network sees, in pixels",
+    )
+    black: float = Field(
+        default=0.02, ge=0, lt=1, description="grey, of white, up to which a pixel counts as unlit border"
+    )
+    low: Percent = Field(default=1.0, description="percentile of the lit pixels that becomes black")
+    high: Percent = Field(default=99.5, description="percentile of the lit pixels that becomes white")
+    median: float = Field(
+        default=0.33, gt=0, lt=1, description="grey that the lit pixels' median is brought to"
+    )
+    gamma_range: tuple[float, float] = Field(
+        default=(0.5, 2.0), description="smallest and largest gamma for that"
+    )
 
     def frame(self, height: int, width: int) -> Frame:
         """Where an image of this size will lie."""

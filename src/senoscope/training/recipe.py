@@ -29,10 +29,15 @@ class DataSource(_Part):
     used; images that it dropped are left out.
     """
 
-    name: str
-    root: Path | None = None
-    split: str | None = None
-    fold: int | None = Field(default=None, ge=0)
+    name: str = Field(description="a dataset's name, see 'senoscope datasets list'")
+    root: Path | None = Field(default=None, description="its folder; searched for if not given")
+    split: str | None = Field(
+        default=None,
+        description="a frozen split's name or a split's CSV file; the dataset's own if not given",
+    )
+    fold: int | None = Field(
+        default=None, ge=0, description="the fold held out for testing; none if not given"
+    )
     share: float = Field(
         default=1.0, gt=0, le=1, description="share of its training images drawn, anew, for each epoch"
     )
@@ -41,20 +46,29 @@ class DataSource(_Part):
 class Augment(_Part):
     """Random changes of the training images, all probabilities in 0..1."""
 
-    flip: float = Field(default=0.5, ge=0, le=1)
-    rotate_degrees: float = Field(default=12.0, ge=0, le=180)
-    zoom: tuple[float, float] = (0.65, 1.3)
+    flip: float = Field(default=0.5, ge=0, le=1, description="probability of a mirror image")
+    rotate_degrees: float = Field(default=12.0, ge=0, le=180, description="largest turn, either way")
+    zoom: tuple[float, float] = Field(default=(0.65, 1.3), description="smallest and largest magnification")
     border: Literal["black", "reflect"] = Field(
         default="black",
         description="what lies beyond the image where a window is larger: nothing, or the image and lesions mirrored",
     )
     aspect: float = Field(default=0.3, ge=0, lt=1, description="largest stretch of one side, as exp(±aspect)")
     gamma: float = Field(default=0.3, ge=0, description="standard deviation of the logarithm of the gamma")
-    contrast: float = Field(default=0.25, ge=0, lt=1)
-    brightness: float = Field(default=0.1, ge=0, lt=1)
+    contrast: float = Field(
+        default=0.25, ge=0, lt=1, description="largest change of contrast, as exp(±contrast)"
+    )
+    brightness: float = Field(default=0.1, ge=0, lt=1, description="largest shift of grey, of white")
     gain: float = Field(default=0.35, ge=0, lt=1, description="largest change of gain from top to bottom")
-    speckle: float = Field(default=0.4, ge=0, le=1)
-    blur: float = Field(default=0.3, ge=0, le=1)
+    speckle: float = Field(
+        default=0.4, ge=0, le=1, description="probability of multiplicative noise with grains"
+    )
+    blur: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="probability of lost resolution or of over-sharpening, half of each",
+    )
     shadow: float = Field(
         default=0.0, ge=0, le=1, description="dark bands below a random depth, as bad contact casts"
     )
@@ -64,32 +78,70 @@ class Augment(_Part):
 class Recipe(_Part):
     """Everything that decides a training. Sizes in pixels, rates per step, lengths in epochs."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    system: str = "senoscope-us"
-    data: tuple[DataSource, ...] = Field(min_length=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="names the run's default folder")
+    system: str = Field(default="senoscope-us", description="see 'senoscope models list'")
+    data: tuple[DataSource, ...] = Field(min_length=1, description="the datasets to train on, see below")
     phantoms: int = Field(default=0, ge=0, le=100_000, description="simulated images mixed into training")
-    valid_fraction: float = Field(default=0.12, gt=0, lt=0.5)
-    preprocess: Preprocess = Preprocess()
-    train_size: int = Field(default=192, ge=32, le=2048, multiple_of=32)
-    augment: Augment = Augment()
-    epochs: int = Field(default=20, ge=1, le=10_000)
-    batch: int = Field(default=16, ge=1, le=4096)
-    lr: float = Field(default=1e-3, gt=0, le=1)
-    encoder_lr_factor: float = Field(default=0.4, gt=0, le=1)
-    weight_decay: float = Field(default=0.02, ge=0, le=1)
-    warmup_epochs: float = Field(default=1.0, ge=0)
-    ema: float = Field(default=0.995, ge=0, lt=1)
-    clip: float = Field(default=5.0, gt=0)
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    valid_fraction: float = Field(
+        default=0.12,
+        gt=0,
+        lt=0.5,
+        description="share of what is not tested that is held out to choose epoch, temperature and thresholds",
+    )
+    preprocess: Preprocess = Field(
+        default=Preprocess(), description="how an image becomes the network's input, see below"
+    )
+    train_size: int = Field(
+        default=192,
+        ge=32,
+        le=2048,
+        multiple_of=32,
+        description="side of the windows cut from prepared images to train on, in pixels",
+    )
+    augment: Augment = Field(
+        default=Augment(), description="random changes of the training images, see below"
+    )
+    epochs: int = Field(default=20, ge=1, le=10_000, description="longest training")
+    batch: int = Field(default=16, ge=1, le=4096, description="images per step and process")
+    lr: float = Field(default=1e-3, gt=0, le=1, description="highest learning rate")
+    encoder_lr_factor: float = Field(
+        default=0.4, gt=0, le=1, description="the encoder's rate, as a part of that"
+    )
+    weight_decay: float = Field(
+        default=0.02, ge=0, le=1, description="of weights; norms and biases have none"
+    )
+    warmup_epochs: float = Field(default=1.0, ge=0, description="epochs over which the rate rises from 0")
+    ema: float = Field(
+        default=0.995,
+        ge=0,
+        lt=1,
+        description="share that the averaged weights keep of themselves in a step; 0 keeps the last weights",
+    )
+    clip: float = Field(
+        default=5.0,
+        gt=0,
+        description="longest gradient, all weights together; a longer one is shortened to it",
+    )
+    label_smoothing: float = Field(
+        default=0.05, ge=0, lt=1, description="share of each label that is spread over all classes"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="options of the system's constructor")
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    schedule: Literal["cosine", "constant"] = "cosine"
-    class_loss: Literal["cross-entropy", "focal"] = "cross-entropy"
-    mask_loss: Literal["dice-bce", "dice", "bce", "focal", "tversky", "boundary"] = "dice-bce"
-    box_loss: Literal["smooth-l1", "giou"] = "giou"
-    mask_weight: float = Field(default=1.0, ge=0)
-    class_weight: float = Field(default=1.0, ge=0)
-    box_weight: float = Field(default=1.0, ge=0)
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        default="adamw", description="SGD has Nesterov's momentum 0.9"
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine", description="of the rate after the warm-up; cosine falls to 0"
+    )
+    class_loss: Literal["cross-entropy", "focal"] = Field(
+        default="cross-entropy", description="loss of the class scores"
+    )
+    mask_loss: Literal["dice-bce", "dice", "bce", "focal", "tversky", "boundary"] = Field(
+        default="dice-bce", description="loss of the lesion map"
+    )
+    box_loss: Literal["smooth-l1", "giou"] = Field(default="giou", description="loss of the box")
+    mask_weight: float = Field(default=1.0, ge=0, description="weight of the lesion map's loss")
+    class_weight: float = Field(default=1.0, ge=0, description="weight of the class scores' loss")
+    box_weight: float = Field(default=1.0, ge=0, description="weight of the box's loss")
     auxiliary_weight: float = Field(
         default=1.0,
         ge=0,
@@ -128,11 +180,17 @@ class Recipe(_Part):
         description="which epoch's averaged weights to keep: the best on validation, or the last, which a small "
         "validation part cannot choose by luck (no early stop then)",
     )
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
-    devices: int = Field(default=1, ge=1)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        default="bf16-mixed", description="of a training step's arithmetic"
+    )
+    devices: int = Field(default=1, ge=1, description="processes, one for each device")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; all cores if not given")
-    seed: int = Field(default=0, ge=0)
-    encoder_weights: Path | None = None
+    seed: int = Field(
+        default=0, ge=0, description="of validation part, order, augmentation and untrained weights"
+    )
+    encoder_weights: Path | None = Field(
+        default=None, description="safetensors file of a pretrained encoder, with timm's names"
+    )
     init_weights: Path | None = Field(
         default=None, description="weights.safetensors of a run or bundle of the same system to start from"
     )
