@@ -31,7 +31,7 @@ from senoscope import models
 from senoscope._files import write_text
 from senoscope.models.interface import Outputs, System
 from senoscope.training.batches import Batches
-from senoscope.training.build import recipe_for
+from senoscope.training.build import build_system, recipe_for
 from senoscope.training.data import prepare
 from senoscope.training.loop import _epoch, _start
 from senoscope.training.memory import kept_memory
@@ -122,7 +122,7 @@ def ours(name: str, stack: ExitStack) -> Callable[[], Any]:
     stack.enter_context(kept_memory())  # as in train()
     recipe = recipe_for(name, ["busi"], image_size=SIZE, batch=BATCH, phantoms=IMAGES)
     arrays = prepare([], recipe.preprocess, phantoms=IMAGES)
-    trainer = _start(recipe, Fabric(devices=1, precision=recipe.precision), arrays)
+    trainer = _start(recipe, build_system(recipe), Fabric(devices=1, precision=recipe.precision), arrays)
     return partial(_epoch, recipe, trainer, Batches(recipe, arrays), lambda _: None)
 
 

@@ -25,6 +25,7 @@ from senoscope._files import write_text
 from senoscope.models import create_model
 from senoscope.models.blocks.encoder import StridedDepthwise
 from senoscope.training.batches import Batches
+from senoscope.training.build import build_system
 from senoscope.training.data import Arrays, prepare
 from senoscope.training.loop import _epoch, _start
 from senoscope.training.memory import kept_memory
@@ -86,7 +87,7 @@ def ours(stack: ExitStack) -> Callable[[], Any]:
     """One epoch of the recipe's training on simulated images."""
     stack.enter_context(kept_memory())  # as in train()
     recipe, arrays = _data()
-    trainer = _start(recipe, Fabric(devices=1, precision=recipe.precision), arrays)
+    trainer = _start(recipe, build_system(recipe), Fabric(devices=1, precision=recipe.precision), arrays)
     return partial(_epoch, recipe, trainer, Batches(recipe, arrays), lambda _: None)
 
 

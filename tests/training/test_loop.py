@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from senoscope.errors import UsageError, WeightsError
 from senoscope.training import runs
+from senoscope.training.build import build_system
 from senoscope.training.checkpoint import load_state
 from senoscope.training.data import collect, prepare
 from senoscope.training.loop import _start, train
@@ -78,9 +79,8 @@ def test_moments_come_back_as_their_weights_lie_in_memory(tmp_path: Path, small:
     run = train(make_recipe({**small, "epochs": 1, "keep": "last"}), tmp_path / "run", progress=False)
     recipe = make_recipe({**small, "epochs": 2, "keep": "last"})
     parts = collect(recipe)
-    trainer = _start(
-        recipe, Fabric(devices=1, precision=recipe.precision), prepare(parts.train, recipe.preprocess)
-    )
+    arrays = prepare(parts.train, recipe.preprocess)
+    trainer = _start(recipe, build_system(recipe), Fabric(devices=1, precision=recipe.precision), arrays)
     load_state(
         run / runs.STATE,
         trainer.model.module,
@@ -168,6 +168,7 @@ def test_training_goes_on_from_given_weights(finished: Path, small: dict[str, An
     save_file({"fc": torch.zeros(1)}, foreign)
     with pytest.raises(WeightsError, match="do not fit"):
         train(make_recipe({**content, "init_weights": str(foreign)}), tmp_path / "no", progress=False)
+    assert not (tmp_path / "no").exists()
 
 
 def test_two_processes_do_not_share_a_run(tmp_path: Path, small: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from senoscope.errors import ConfigError, DivergedError, UsageError
 from senoscope.models.blocks.encoder import quicken
-from senoscope.models.interface import FittedSystem
+from senoscope.models.interface import FittedSystem, System
 from senoscope.schema import CLASSES
 from senoscope.training import runs
 from senoscope.training.balancing import Balancer, make_balancer
@@ -111,16 +111,20 @@ def train(
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng())
             stack.enter_context(kept_memory())
+            torch.manual_seed(recipe.seed)
+            system = build_system(recipe)  # weights that do not fit are refused before a file is written
             if runs.is_leader():
                 stack.enter_context(runs.locked(out))
                 runs.open_run(out, recipe, parts, resume=resume)
-            _train(recipe, parts, out, progress, on_epoch)
+            _train(recipe, system, parts, out, progress, on_epoch)
     finally:
         torch.set_num_threads(threads)
     return out
 
 
-def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool, on_epoch: OnEpoch | None) -> None:
+def _train(
+    recipe: Recipe, system: System, parts: Parts, out: Path, progress: bool, on_epoch: OnEpoch | None
+) -> None:
     fabric = Fabric(devices=recipe.devices, precision=recipe.precision)
     fabric.launch()
     show = progress and fabric.is_global_zero
@@ -133,7 +137,8 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool, on_epoch: On
         progress=show,
     )
     judge = prepare(parts.judge, recipe.preprocess, progress=show)
-    trainer = _start(recipe, fabric, arrays)
+    shares = wanted_shares(recipe, arrays)  # what it refuses is refused before the hours of training
+    trainer = _start(recipe, system, fabric, arrays)
     state = out / runs.STATE
     if state.is_file():
         saved = load_state(
@@ -154,7 +159,7 @@ def _train(recipe: Recipe, parts: Parts, out: Path, progress: bool, on_epoch: On
             if on_epoch is not None:
                 on_epoch(row)
     if fabric.is_global_zero:
-        runs.close_run(out, _finished(recipe, trainer, arrays), trainer.history)
+        runs.close_run(out, _finished(recipe, trainer, arrays, shares), trainer.history)
 
 
 def _cores() -> int:
@@ -162,9 +167,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _finished(recipe: Recipe, trainer: Trainer, arrays: Arrays) -> State:
+def _finished(recipe: Recipe, trainer: Trainer, arrays: Arrays, shares: Tensor | float) -> State:
     """The chosen weights with class weights undone and, where the last stage is fitted, fitted."""
-    state = unweighted(trainer, wanted_shares(recipe, arrays))
+    state = unweighted(trainer, shares)
     module = trainer.model.module
     if isinstance(module, FittedSystem):
         module.fit(*_features(module, arrays, recipe.batch), recipe.seed)
@@ -194,7 +199,7 @@ def unweighted(trainer: Trainer, shares: Tensor | float = 1.0) -> State:
     """
     module = trainer.model.module
     module.load_state_dict(trainer.best)
-    module.shift_classes(torch.log(shares / trainer.weights))
+    module.shift_classes(torch.log(torch.as_tensor(shares).to(trainer.weights) / trainer.weights))
     return {k: v.detach().clone() for k, v in module.state_dict().items()}
 
 
@@ -218,9 +223,8 @@ def wanted_shares(recipe: Recipe, arrays: Arrays) -> Tensor | float:
     return torch.tensor(np.where(found > 0, wanted / np.maximum(found, 1e-12), 1.0), dtype=torch.float32)
 
 
-def _start(recipe: Recipe, fabric: Fabric, arrays: Arrays) -> Trainer:
-    torch.manual_seed(recipe.seed)
-    model: Any = quicken(build_system(recipe)).to(memory_format=torch.channels_last)
+def _start(recipe: Recipe, system: System, fabric: Fabric, arrays: Arrays) -> Trainer:
+    model: Any = quicken(system).to(memory_format=torch.channels_last)
     balancer = make_balancer(recipe.balancing, _tasks(recipe), fixed_weights(recipe)).to(fabric.device)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     model, optimizer = fabric.setup(model, make_optimizer(model, balancer, recipe))
