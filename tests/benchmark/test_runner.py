@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -21,9 +22,9 @@ from senoscope.benchmark.divisions import Division
 from senoscope.benchmark.jobs import TRACKS, Job, Plan, make_plan
 from senoscope.benchmark.protocol import load_protocol
 from senoscope.benchmark.results import load_result, path_of
-from senoscope.benchmark.runner import BUSY, DONE, Bench, run_plan
+from senoscope.benchmark.runner import BUSY, DONE, Bench, check_changes, run_plan
 from senoscope.data import fake
-from senoscope.errors import UsageError
+from senoscope.errors import ConfigError, UsageError
 
 pytest.importorskip("torch", reason="needs the [train] extra")
 
@@ -94,6 +95,13 @@ def test_two_processes_never_run_one_job_twice(tmp_path: Path, monkeypatch: pyte
     assert list((tmp_path / "bench" / "runs").rglob("run")) == [], (
         "runs are removed once their result is kept"
     )
+
+
+def test_changes_are_checked_before_anything_runs(root: Path, tmp_path: Path) -> None:
+    plan, bench = tiny(root, tmp_path)
+    check_changes(plan, bench)
+    with pytest.raises(ConfigError, match="did you mean 'lr'"):
+        check_changes(plan, replace(bench, changes={"lrr": 0.1}))
 
 
 def test_a_failure_leaves_the_others_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

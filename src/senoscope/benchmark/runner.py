@@ -55,6 +55,15 @@ class Bench:
         return path_of(self.results, job).is_file()
 
 
+def check_changes(plan: Plan, bench: Bench) -> None:
+    """Raise ``ConfigError`` or ``UsageError`` for changed keys that a planned system's recipe refuses."""
+    from senoscope.training.build import recipe_for
+
+    for job in {job.system: job for job in plan.jobs}.values():
+        division = plan.divisions[job.dataset, job.protocol, job.seed]
+        recipe_for(job.system, list(division.sources), **(settings(job) | bench.changes))
+
+
 def run_plan(
     plan: Plan, bench: Bench, *, minutes: float = float("inf"), on_epoch: OnEpoch | None = None
 ) -> Iterator[tuple[Job, str]]:

@@ -66,7 +66,7 @@ def command(
     from senoscope import models
     from senoscope.benchmark.jobs import TRACKS, make_plan
     from senoscope.benchmark.protocol import load_protocol
-    from senoscope.benchmark.runner import Bench
+    from senoscope.benchmark.runner import Bench, check_changes
     from senoscope.errors import UsageError
     from senoscope.training.recipe import merged, parse_setting
 
@@ -93,6 +93,8 @@ def command(
         roots=roots,
     )
     bench = Bench(out, roots, threads, keep_runs, changes)
+    if changes:
+        check_changes(plan, bench)
     missing = [job for job in plan.jobs if not bench.is_done(job)]
     _tell_plan(plan, missing, bench, as_json)
     if dry_run or not missing:
@@ -129,10 +131,13 @@ def _tell_plan(plan: Plan, missing: list[Job], bench: Bench, as_json: bool) -> N
     for reason in plan.refused:
         typer.echo(f"left out: {reason}")
     done = len(plan.jobs) - len(missing)
-    typer.echo(f"{len(plan.jobs)} runs, {done} of them done; the others take about {_span(seconds)} here.")
+    runs = f"{len(plan.jobs)} run{'s' * (len(plan.jobs) != 1)}, {done} done"
+    typer.echo(f"{runs}; what is missing takes about {_span(seconds)} here." if missing else f"{runs}.")
 
 
 def _span(seconds: float) -> str:
+    if seconds < 90:
+        return "a minute"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
 
 
