@@ -89,5 +89,5 @@ def test_a_system_trains_on_a_folder_by_one_command(
         "--set", "valid_fraction=0.3", "--out", str(tmp_path / "run"), "--json",
     )  # fmt: skip
     assert code == 0, text
-    assert "dice" in json.loads(text)["best"]
+    assert "dice" in json.loads(text)["kept"]
     assert (tmp_path / "run/weights.safetensors").is_file()

@@ -44,11 +44,11 @@ def test_recipe_to_run_to_bundle_to_findings(
 ) -> None:
     out, bundle, found = tmp_path / "run", tmp_path / "bundle", tmp_path / "found"
     assert run("train", str(recipe), "--out", str(out), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["best"]["epoch"] == 1
+    assert json.loads(capsys.readouterr().out)["kept"]["epoch"] == 1
     assert run("train", str(recipe), "--out", str(out)) == 2
     assert "--resume" in capsys.readouterr().err
     assert run("train", str(recipe), "--out", str(out), "--resume") == 0
-    assert "Best of 1 epochs" in capsys.readouterr().out
+    assert "Kept: epoch 1 of 1, the best on validation images" in capsys.readouterr().out
     assert run("export", str(out), "--out", str(bundle), "--name", "mine") == 0
     assert "mine 0.1.0" in capsys.readouterr().out
     assert run("export", str(tmp_path / "nothing"), "--json") == 2
@@ -56,6 +56,17 @@ def test_recipe_to_run_to_bundle_to_findings(
     image = next((recipe.parent / "data" / "images").iterdir())
     assert run("analyze", str(image), "--bundle", str(bundle), "--out", str(found)) == 0
     assert (found / "report.html").is_file()
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("senoscope.training.loop.train", interrupted)
+    assert run("train", str(recipe), "--out", str(tmp_path / "run")) == 130
+    assert f"--resume goes on with {tmp_path / 'run'}" in capsys.readouterr().err
 
 
 def test_train_says_what_is_wrong(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ AllowLeaks = Annotated[
 ]
 List = Annotated[bool, typer.Option("--list", help="List the shipped recipes and stop.")]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print the last epoch's figures as JSON; no progress bar.")
+    bool, typer.Option("--json", help="Print the kept epoch's figures as JSON; no progress bar.")
 ]
 
 
@@ -105,11 +105,14 @@ def command(
     from senoscope.training.loop import train
     from senoscope.training.runs import is_leader
 
-    folder = train(
-        chosen, out or Path("runs") / name, resume=resume, allow_leaks=allow_leaks, progress=not as_json
-    )
+    folder = out or Path("runs") / name
+    try:
+        train(chosen, folder, resume=resume, allow_leaks=allow_leaks, progress=not as_json)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. The same command with --resume goes on with {folder}.", err=True)
+        raise
     if is_leader():
-        _report(folder, as_json)
+        _report(folder, chosen, as_json)
 
 
 def _chosen(
@@ -147,20 +150,21 @@ def _print_recipes(recipes: dict[str, Path]) -> None:
         typer.echo(f"{name:14} {first}")
 
 
-def _report(folder: Path, as_json: bool) -> None:
+def _report(folder: Path, recipe: Any, as_json: bool) -> None:
     import json
 
     history: list[dict[str, Any]] = [
         json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     ]
-    best = max(history, key=lambda row: row["score"])
+    kept = history[-1] if recipe.keep == "last" else max(history, key=lambda row: row["score"])
     if as_json:
-        typer.echo(json.dumps({"run": str(folder), "best": best}))
+        typer.echo(json.dumps({"run": str(folder), "kept": kept}))
         return
     figures = ", ".join(
-        f"{key} {best[key]:.3f}" for key in ("dice", "box_iou", "auc", "accuracy") if key in best
+        f"{key} {kept[key]:.3f}" for key in ("dice", "box_iou", "auc", "accuracy") if key in kept
     )
-    typer.echo(f"Best of {len(history)} epochs on validation: epoch {best['epoch']:.0f} ({figures}).")
+    why = "the last" if recipe.keep == "last" else f"the best on {recipe.judge} images"
+    typer.echo(f"Kept: epoch {kept['epoch']:.0f} of {len(history)}, {why} (there {figures}).")
     typer.echo(
         f"Run: {folder}   next: senoscope evaluate {folder}, or senoscope export {folder} --out BUNDLE"
     )
