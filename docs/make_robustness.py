@@ -22,6 +22,7 @@ RUNS = {
     "busi-joint-fold1": ("same hospital: BUSI's fold 1", "#1668b8", "o"),
     "bus-bra-on-busi": ("other hospital: trained on BUS-BRA, tested on BUSI", "#c24a0c", "^"),
 }
+ATTACKED = "busi-joint-fold1-attacked"
 FIGURES = {
     "balanced_accuracy": "Balanced accuracy, three classes",
     "auc_benign_malignant": "AUC, benign against malignant",
@@ -36,8 +37,14 @@ Summary = dict[str, Any]
 
 def summaries() -> dict[str, Summary]:
     """What was measured, by run, in the order of :data:`RUNS`."""
-    paths = {name: ROOT / "benchmark/robustness" / name / "robustness.json" for name in RUNS}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+    return {name: read(name) for name in RUNS}
+
+
+def read(name: str) -> Summary:
+    """One measurement."""
+    path = ROOT / "benchmark/robustness" / name / "robustness.json"
+    found: Summary = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def signed(found: Summary) -> str:
@@ -52,7 +59,7 @@ def table(runs: dict[str, Summary]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, run in runs.items():
-        levels = sorted({int(level) for found in run["corruptions"].values() for level in found} - {1} or {1})
+        levels = sorted(map(int, max(run["corruptions"].values(), key=len)))  # mirroring has one only
         said = f"{RUNS[name][0]}; {run['cases']['test']} images, severity {', '.join(map(str, levels))}"
         for figure, what in ERRORS.items():
             errors = run["errors"][figure]
@@ -62,6 +69,20 @@ def table(runs: dict[str, Summary]) -> str:
             mean = signed(errors["mean"]["increase"])
             lines.append(f"| {said} | {what} | {errors['clean']:.3f} | {mean} | {shown} |")
             said = ""
+    return "\n".join(lines) + "\n"
+
+
+def attacks(run: Summary) -> str:
+    """The figures without and under attack."""
+    lines = [
+        f"| Attack; {run['cases']['test']} images | " + " | ".join(FIGURES.values()) + " |",
+        "|---" * (1 + len(FIGURES)) + "|",
+    ]
+    shown = {"none": {"": run["clean"]}} | {key.upper(): found for key, found in run["attacks"].items()}
+    for attack, levels in shown.items():
+        for level, found in levels.items():
+            cells = ["{value:.3f} ({low:.3f} to {high:.3f})".format(**found[figure]) for figure in FIGURES]
+            lines.append(f"| {attack}{level and f', {level}/255'} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -107,7 +128,10 @@ def draw(runs: dict[str, Summary], path: Path) -> None:
 
 def page(runs: dict[str, Summary]) -> str:
     """The page with its block written anew."""
-    return BLOCK.sub(lambda found: found[1] + table(runs) + found[2], PAGE.read_text(encoding="utf-8"))
+    return BLOCK.sub(
+        lambda found: f"{found[1]}{table(runs)}\n{attacks(read(ATTACKED))}{found[2]}",
+        PAGE.read_text(encoding="utf-8"),
+    )
 
 
 if __name__ == "__main__":
