@@ -119,6 +119,8 @@ def cut(targets: Any, count: int) -> Any:
 def test_it_can_learn_eight_phantoms_by_heart(name: str) -> None:
     row = models.info(name).facts
     learn = {"steps": 200, "lr": 3e-3, **row.get("overfit", {})}
+    if WHOLE:
+        learn |= row.get("overfit_whole", {})
     size = sizes(name)[0]
     system = build(name, size, whole=WHOLE)
     images, targets = eight_phantoms(size)
