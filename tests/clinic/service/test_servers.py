@@ -105,11 +105,15 @@ def test_a_server_that_starts_leaves_the_work_of_another_alone(
         first.client.post("/api/exams", files={"files": ("a.png", draw(seed))}).json()["id"]
         for seed in range(9)
     ]
-    end = time.monotonic() + 30
-    while not first.client.get("/api/queue").json()["images"]["leased"]:
+    end, held = time.monotonic() + 30, 0
+    while not held:
         assert time.monotonic() < end
-    os.kill(worker, signal.SIGSTOP)  # in the middle of one, mostly
-    held = first.client.get("/api/queue").json()["images"]["leased"]
+        os.kill(worker, signal.SIGCONT)
+        while not first.client.get("/api/queue").json()["images"]["leased"]:
+            assert time.monotonic() < end
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(0.5)  # an answer that it had given just before is written down meanwhile
+        held = first.client.get("/api/queue").json()["images"]["leased"]
     second = start("--workers", "1", "--database", postgres)
     for exam in exams[-3:]:
         second.wait_done(exam)
