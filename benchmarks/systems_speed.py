@@ -49,8 +49,8 @@ def _smp(name: str, encoder: str, **options: Any) -> Build:
 
 
 def _vnet() -> nn.Module:
-    """MONAI's V-Net as the paper's Figure 2 draws it: by default it has a third fewer convolutions."""
-    act = ("elu", {"inplace": True})
+    """MONAI's V-Net as the paper has it: by default it has a third fewer convolutions, and ELU for PReLU."""
+    act = "prelu"
     net = monai_nets.VNet(spatial_dims=2, in_channels=1, out_channels=1, act=act)
     net.down_tr32, net.down_tr64 = DownTransition(2, 16, 2, act), DownTransition(2, 32, 3, act)
     net.down_tr256 = DownTransition(2, 128, 3, act, dropout_prob=0.5)
@@ -74,7 +74,7 @@ PEERS: dict[str, tuple[str, Build]] = {
             2, 3, 1, (64, 128, 256, 512, 1024, 64), norm=("batch", {}), act=("relu", {})
         ),
     ),
-    "vnet-2d": ("monai VNet, with the paper's convolutions in each stage", _vnet),
+    "vnet-2d": ("monai VNet, with the paper's convolutions and PReLU", _vnet),
     "densenet121": ("monai DenseNet121", lambda: monai_nets.DenseNet121(2, 3, 3)),
     "resnet50": (
         "monai resnet50",
