@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def samples(run: Path) -> Iterator[Sample]:
     yield from (read_sample(r) for r in datasets.load("busi") if sides.get(r.id) == "valid")
 
 
-def networks(runs: Path, fold: int) -> Iterator[tuple[str, Callable[[], torch.nn.Module]]]:
+def networks(runs: Path, fold: int) -> Iterator[tuple[str, torch.nn.Module]]:
     """The fold's networks by name: of both recipes, and the mean of their weights."""
     states = [read_tensors(runs / f"{family}{fold}" / "weights.safetensors")[0] for family in FAMILIES]
     soup = {k: (v + states[1][k]) / 2 if v.is_floating_point() else v.clone() for k, v in states[0].items()}

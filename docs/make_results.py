@@ -69,7 +69,7 @@ ROWS = (
         60,
         20,
         1,
-        " ms",
+        "ms",
     ),
     Row("speed", "train_ratio_vs_plain", "Training speed", "against a plain PyTorch loop", 1.0, 1.3, 2, "×"),
     Row("help", "seconds", "`senoscope --help`", "new process to exit", 0.30, 0.15, 3, "s"),

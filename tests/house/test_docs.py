@@ -92,7 +92,7 @@ def test_architecture_names_every_room_and_only_files_that_exist(root: Path) -> 
             assert (source / folder / name).exists(), f"{folder}{name}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-to/serve.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/serve.md", "docs/how-to/systems.md"])
 def test_results_table_is_what_was_measured(
     page: str, root: Path, script: Callable[[str], ModuleType]
 ) -> None:

@@ -65,8 +65,8 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
 class Average:
     """Exponential moving average of weights and batch-norm statistics, in place; counters are copied.
 
-    The tensors are visited at every ``every``-th step only, with the decays of the steps between multiplied: at a
-    small batch a visit costs as much as a tenth of the step. ``every`` 1 is the usual average.
+    The tensors are visited at every ``every``-th step only, with the decays of the steps between multiplied: a visit
+    takes time that does not shrink with the batch. ``every`` 1 is the usual average.
     """
 
     def __init__(self, average: State, current: State, every: int = 8) -> None:
