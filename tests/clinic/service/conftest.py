@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -40,11 +41,16 @@ BROWSERS = [path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-
 
 
 class Postgres:
-    """A PostgreSQL server of our own, on a socket in a temporary folder; ``halt`` ends it as a crash would."""
+    """A PostgreSQL server of our own, on a port of this machine and a socket in a temporary folder.
+
+    ``halt`` ends it as a crash would.
+    """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="senoscope-pg-"))
-        self.url = f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"postgresql+psycopg://postgres@/postgres?host={self.folder}&port={self.port}"
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             shutil.chown(self.folder, "postgres")
@@ -52,7 +58,7 @@ class Postgres:
         self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync")
 
     def start(self) -> None:
-        options = f"-k {self.folder} -c listen_addresses= -c fsync=off"
+        options = f"-k {self.folder} -p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off"
         self._run("pg_ctl", "-w", "-o", options, "-l", str(self.folder / "log"), "start")
 
     def halt(self) -> None:

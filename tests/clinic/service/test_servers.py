@@ -14,9 +14,12 @@ import pytest
 from sqlalchemy import Engine
 
 from senoscope.clinic.service import audit
+from senoscope.clinic.service.database import open_database, reading
 from senoscope.clinic.service.home import settle
 from senoscope.clinic.service.lives import Life
+from senoscope.clinic.service.queue import Queue
 from senoscope.clinic.service.settings import open_folders
+from senoscope.clinic.service.store import KIND
 from senoscope.errors import ConfigError, UsageError
 
 
@@ -65,6 +68,13 @@ def test_a_database_belongs_to_one_folder(engine: Engine) -> None:
         settle(engine, b"b" * 32)
 
 
+def test_postgresql_looks_soon_for_a_machine_that_lost_power(cluster: Any) -> None:
+    with reading(open_database(f"postgresql://postgres@127.0.0.1:{cluster.port}/postgres")) as connection:
+        settings = ("idle", "interval", "count")  # of TCP; those of a socket in a folder read 0
+        found = [connection.exec_driver_sql(f"SHOW tcp_keepalives_{name}").scalar_one() for name in settings]
+    assert found == ["10", "5", "3"]
+
+
 def test_two_servers_under_kill(
     start: Callable[..., Any], postgres: str, draw: Callable[[int], bytes], tmp_path: Path
 ) -> None:
@@ -97,28 +107,20 @@ def test_two_servers_under_kill(
 
 
 def test_a_server_that_starts_leaves_the_work_of_another_alone(
-    start: Callable[..., Any], postgres: str, draw: Callable[[int], bytes]
+    start: Callable[..., Any], postgres: str, draw: Callable[[int], bytes], tmp_path: Path
 ) -> None:
     first = start("--workers", "1", "--database", postgres)
     (worker,) = first.children()
-    exams = [
-        first.client.post("/api/exams", files={"files": ("a.png", draw(seed))}).json()["id"]
-        for seed in range(9)
-    ]
-    end, held = time.monotonic() + 30, 0
-    while not held:
-        assert time.monotonic() < end
-        os.kill(worker, signal.SIGCONT)
-        while not first.client.get("/api/queue").json()["images"]["leased"]:
-            assert time.monotonic() < end
-        os.kill(worker, signal.SIGSTOP)
-        time.sleep(0.5)  # an answer that it had given just before is written down meanwhile
-        held = first.client.get("/api/queue").json()["images"]["leased"]
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(1)  # what it was asking the queue just then is answered: nothing
+    exam = first.client.post("/api/exams", files={"files": ("a.png", draw(0))}).json()["id"]
+    (name,) = [path.name for path in (tmp_path / "data" / "blobs" / "incoming").iterdir() if path.is_dir()]
+    queue = Queue(open_database(postgres), lease_s=600)
+    assert queue.claim([KIND], f"{name}@here:worker-1.")  # as its worker, and for longer than we wait
     second = start("--workers", "1", "--database", postgres)
-    for exam in exams[-3:]:
-        second.wait_done(exam)
-    assert second.client.get("/api/queue").json()["images"]["leased"] == held
-    os.kill(worker, signal.SIGCONT)
-    for exam in exams:
-        (image,) = second.wait_done(exam)["images"]
-        assert [finding["version"] for finding in image["findings"]] == [1]
+    other = second.client.post("/api/exams", files={"files": ("b.png", draw(1))}).json()["id"]
+    second.wait_done(other)
+    assert second.client.get("/api/queue").json()["images"]["leased"] == 1
+    first.kill()
+    (image,) = start("--workers", "1", "--database", postgres).wait_done(exam)["images"]  # it buries the dead
+    assert (image["status"], [finding["version"] for finding in image["findings"]]) == ("analysed", [1])

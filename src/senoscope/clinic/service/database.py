@@ -24,6 +24,8 @@ METADATA = MetaData()
 _BUSY_MS = 15_000
 _TABLES, _FILES = 7331, 7332  # PostgreSQL's advisory locks are numbers
 _CONNECT_S = "5"
+_ALIVE = {"idle": 10, "interval": 5, "count": 3}
+"""Seconds of silence before the other side is asked, seconds between questions, questions without an answer."""
 
 
 def sqlite_url(path: Path) -> str:
@@ -46,11 +48,14 @@ def open_database(url: str) -> Engine:
         raise _unknown()
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-        parsed = parsed.update_query_dict({"connect_timeout": _CONNECT_S, **parsed.query})
+        alive = {f"keepalives_{name}": str(value) for name, value in _ALIVE.items()}
+        parsed = parsed.update_query_dict({"connect_timeout": _CONNECT_S, **alive, **parsed.query})
     engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=backend == "postgresql", pool_size=20)
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _prepare_postgresql)
     try:
         create_tables(engine)
     except SQLAlchemyError as error:
@@ -119,6 +124,15 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _: Any) -> None:
+    """A machine that loses power in a transaction keeps its rows locked until PostgreSQL finds it gone: two hours,
+    unless asked to look sooner (https://www.postgresql.org/docs/current/runtime-config-connection.html)."""
+    with connection.cursor() as cursor:
+        for name, value in _ALIVE.items():
+            cursor.execute(f"SET tcp_keepalives_{name} = {value}")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:
