@@ -35,6 +35,16 @@ def test_a_lesion_stays_in_the_window() -> None:
         assert moved.flatten(1).any(1).all()
 
 
+def test_larger_images_change_nothing_but_the_sharpness() -> None:
+    masks = _disks()
+    twice = masks.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    _, moved = augment(masks.clone(), masks, GEOMETRY, 64, np.random.default_rng(3))
+    _, same = augment(twice.clone(), twice, GEOMETRY, 64, np.random.default_rng(3), side=96)
+    _, near = augment(twice.clone(), twice, GEOMETRY, 64, np.random.default_rng(3))
+    assert (same != moved).float().mean() < 0.005
+    assert near.sum() > 2 * moved.sum()  # without the side, a window shows a third of the larger image
+
+
 def test_a_batch_is_a_function_of_its_seed() -> None:
     images, masks = torch.rand(4, 1, 64, 64), _disks(4, 64)
     first, second, other = (

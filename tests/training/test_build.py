@@ -79,6 +79,23 @@ def test_a_system_for_one_size_needs_windows_of_that_size(small: dict[str, Any])
         build_system(make_recipe({**small, "system": "imagemasknet", "train_size": 32}))
 
 
+def test_images_can_be_kept_larger_than_the_network_takes(tmp_path: Path, small: dict[str, Any]) -> None:
+    narrow = {**small, "system": "unet", "options": {"widths": [4, 8, 16]}, "epochs": 1}
+    side = make_recipe(narrow).preprocess.size
+    plain, sharp = (
+        load_run(train(make_recipe({**narrow, "source_size": kept}), tmp_path / str(kept), progress=False))
+        for kept in (side, 2 * side)
+    )
+    assert sharp[0].preprocess == plain[0].preprocess
+    pairs = zip(plain[1].state_dict().values(), sharp[1].state_dict().values(), strict=True)
+    assert any(not torch.equal(*pair) for pair in pairs)
+
+
+def test_a_fitted_last_stage_needs_images_as_the_network_takes_them(small: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="no source_size"):
+        build_system(make_recipe({**small, "system": "di-cnn-svm", "source_size": 512}))
+
+
 def test_a_segmenter_trains_predicts_and_lends_its_weights_to_itself_only(
     tmp_path: Path, small: dict[str, Any], phantom_root: Path
 ) -> None:

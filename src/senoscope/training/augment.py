@@ -21,27 +21,29 @@ from senoscope.training.recipe import Augment
 Rng = np.random.Generator
 
 
-def augment(images: Tensor, masks: Tensor, spec: Augment, size: int, rng: Rng) -> tuple[Tensor, Tensor]:
+def augment(
+    images: Tensor, masks: Tensor, spec: Augment, size: int, rng: Rng, *, side: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Float images and masks N×1×S×S in 0..1 to windows N×1×size×size, changed at random.
 
     Geometry (zoom, stretch, turn, shift, mirror) is one resampling shared by image and mask; a lesion that fits
-    the window stays inside it, so that its class stays true.
+    the window stays inside it, so that its class stays true. A zoom of 1 shows things as large as in an image of
+    ``side`` pixels a side (by default S; images kept larger than that stay sharp when magnified).
     """
-    grid = functional.affine_grid(
-        _windows(masks, spec, size, rng), [len(images), 1, size, size], align_corners=False
-    )
+    windows = _windows(masks, spec, size / (side or masks.shape[-1]), rng)
+    grid = functional.affine_grid(windows, [len(images), 1, size, size], align_corners=False)
     border = "reflection" if spec.border == "reflect" else "zeros"
     images = functional.grid_sample(images, grid, "bilinear", border, align_corners=False)
     masks = (functional.grid_sample(masks, grid, "bilinear", border, align_corners=False) >= 0.5).float()
     return _appearance(images, spec, rng).clamp_(0, 1), masks
 
 
-def _windows(masks: Tensor, spec: Augment, size: int, rng: Rng) -> Tensor:
-    """Affine maps N×2×3 from window to image, both in -1..1."""
-    count, side = len(masks), masks.shape[-1]
+def _windows(masks: Tensor, spec: Augment, share: float, rng: Rng) -> Tensor:
+    """Affine maps N×2×3 from window to image, both in -1..1; a window is ``share`` of the image at a zoom of 1."""
+    count = len(masks)
     zoom = np.exp(rng.uniform(math.log(spec.zoom[0]), math.log(spec.zoom[1]), count))
     stretch = np.exp(rng.uniform(-spec.aspect, spec.aspect, count) / 2)
-    half = np.stack([stretch, 1 / stretch], 1) * (size / side / zoom)[:, None]  # half extents, x and y
+    half = np.stack([stretch, 1 / stretch], 1) * (share / zoom)[:, None]  # half extents, x and y
     centre = np.stack([_centres(masks[i, 0], half[i], rng) for i in range(count)])
     angle = np.deg2rad(rng.uniform(-spec.rotate_degrees, spec.rotate_degrees, count))
     mirror = np.where(rng.random(count) < spec.flip, -1.0, 1.0)

@@ -83,7 +83,9 @@ class Batches:
         rng = np.random.default_rng([recipe.seed, epoch, step, self.rank])
         images = torch.from_numpy(arrays.images[chosen]).float().div_(255).unsqueeze(1)
         masks = torch.from_numpy(arrays.masks[chosen]).float().unsqueeze(1)
-        images, masks = augment(images, masks, recipe.augment, recipe.train_size, rng)
+        images, masks = augment(
+            images, masks, recipe.augment, recipe.train_size, rng, side=recipe.preprocess.size
+        )
         return Batch(
             images.contiguous(memory_format=torch.channels_last),
             masks,

@@ -30,6 +30,11 @@ def build_system(recipe: Recipe, *, trained: bool = False) -> System:
             f"train_size {recipe.train_size} with images of {recipe.preprocess.size}: {row.name} is built for one size",
             expected="train_size equal to preprocess.size",
         )
+    if recipe.source_size not in (None, recipe.preprocess.size) and issubclass(row.resolve(), FittedSystem):
+        raise ConfigError(
+            f"source_size {recipe.source_size} with images of {recipe.preprocess.size}",
+            expected=f"no source_size: the last stage of {row.name} is fitted to whole images",
+        )
     models.check_image_size(row, recipe.train_size)
     options = dict(recipe.options)
     if trained and "mirror" in accepted:

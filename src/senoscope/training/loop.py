@@ -130,7 +130,7 @@ def _train(
     show = progress and fabric.is_global_zero
     arrays = prepare(
         parts.train,
-        recipe.preprocess,
+        recipe.preprocess.model_copy(update={"size": recipe.source_size or recipe.preprocess.size}),
         sources=[source.name for source in recipe.data],
         phantoms=recipe.phantoms,
         seed=recipe.seed,

@@ -98,6 +98,13 @@ class Recipe(_Part):
         multiple_of=32,
         description="side of the windows cut from prepared images to train on, in pixels",
     )
+    source_size: int | None = Field(
+        default=None,
+        ge=32,
+        le=4096,
+        description="side at which training images are kept, in pixels: larger than preprocess.size, windows that "
+        "magnify stay sharp; by default preprocess.size",
+    )
     augment: Augment = Field(
         default=Augment(), description="random changes of the training images, see below"
     )
