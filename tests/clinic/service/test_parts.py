@@ -47,6 +47,18 @@ def test_no_other_file_can_be_named(tmp_path: Path, name: str) -> None:
         Blobs(tmp_path).path(name)
 
 
+def test_a_blob_erased_while_it_is_asked_for_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = Blobs(tmp_path)
+    name = blobs.put([b"abc"])
+    there = blobs.path(name)
+    there.unlink()
+    monkeypatch.setattr(blobs, "path", lambda _: there)  # found a moment before
+    with pytest.raises(NotFoundError):
+        blobs.read(name)
+
+
 def test_tokens_are_kept_hashed_and_end_when_removed(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     tokens = Tokens(path, b"k" * 32)

@@ -64,7 +64,10 @@ class Blobs:
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises ``NotFoundError``."""
-        return self.path(name).read_bytes()
+        try:
+            return self.path(name).read_bytes()
+        except FileNotFoundError:  # erased since it was looked for
+            raise NotFoundError("no such file") from None
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
