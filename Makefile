@@ -59,6 +59,7 @@ docs: .venv/.full
 	$(BIN)/senoscope benchmark report --markdown docs/leaderboard.md
 	$(BIN)/python docs/make_mammography.py
 	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_transfer.py
 	$(BIN)/python docs/make_robustness.py
 	$(BIN)/python docs/make_model_card.py
 	$(BIN)/python docs/make_pictures.py

@@ -1,12 +1,11 @@
-"""Ways to use a trained network, judged on validation cases only; writes docs/results/inference-variants.json.
+"""Recipes and ways to use a trained network, judged on validation cases; writes docs/results/inference-variants.json.
 
-    python benchmarks/inference_variants.py --runs runs
+    python benchmarks/inference_variants.py --runs runs --families busi-light busi-joint busi busi-light+busi-joint
 
-``--runs`` holds the runs ``busi-foldK`` and ``busi-joint-foldK`` (K = 1-5; recipes busi-folds and busi-joint). Every
-fold's network answers for that fold's own validation cases (in the joint runs they chose nothing); a case that several
-folds hold out counts once, as the first has it. Compared are looks at the image (whole, mirrored, at a crop around what
-the first look outlined), thresholds of the outline, and the mean of both runs' weights (a model soup, Wortsman et al.
-2022).
+``--runs`` holds a run ``FAMILY-foldK`` for every family and K = 1-5. A family with + is the mean of several's weights
+(a model soup, Wortsman et al. 2022). Every fold's network answers for that fold's own validation cases of BUSI; a case
+that several folds hold out counts once, as the first has it. Compared are looks at the image (whole, mirrored, at a
+crop around what the first look outlined) and thresholds of the outline.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from senoscope.training.checkpoint import load_weights, read_tensors
 from senoscope.training.predict import load_run
 
 OUT = Path(__file__).resolve().parents[1] / "docs/results/inference-variants.json"
-FOLDS, FAMILIES = range(1, 6), ("busi-fold", "busi-joint-fold")
+FOLDS = range(1, 6)
 AROUND, SMALLEST = 2.2, 1 / 3
 """The crop's side: times the outline's longer side, and at least this share of the image's."""
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
@@ -106,16 +105,18 @@ def samples(run: Path) -> Iterator[Sample]:
     yield from (read_sample(r) for r in datasets.load("busi") if sides.get(r.id) == "valid")
 
 
-def networks(runs: Path, fold: int) -> Iterator[tuple[str, torch.nn.Module]]:
-    """The fold's networks by name: of both recipes, and the mean of their weights."""
-    states = [read_tensors(runs / f"{family}{fold}" / "weights.safetensors")[0] for family in FAMILIES]
-    soup = {k: (v + states[1][k]) / 2 if v.is_floating_point() else v.clone() for k, v in states[0].items()}
-    for name, state in zip(
-        (*(f.removesuffix("-fold") for f in FAMILIES), "soup"), (*states, soup), strict=True
-    ):
-        model = create_model("senoscope-us").eval()
-        load_weights(model, state, runs)
-        yield name, model
+def network(runs: Path, family: str, fold: int) -> torch.nn.Module:
+    """A family's network of a fold, or the mean of several families' weights."""
+    states = [
+        read_tensors(runs / f"{part}-fold{fold}" / "weights.safetensors")[0] for part in family.split("+")
+    ]
+    state = {
+        k: sum(s[k] for s in states) / len(states) if v.is_floating_point() else v
+        for k, v in states[0].items()
+    }
+    model = create_model("senoscope-us").eval()
+    load_weights(model, state, runs)
+    return model
 
 
 def main() -> None:
@@ -124,27 +125,30 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    runs = parser.parse_args().runs
+    parser.add_argument("--families", nargs="+", default=["busi"])
+    arguments = parser.parse_args()
+    runs, families = arguments.runs, arguments.families
     rows: dict[tuple[str, str, float], list[Row]] = {}
     seen: set[str] = set()
     for fold in FOLDS:
-        first = runs / f"{FAMILIES[0]}{fold}"
+        first = runs / f"{families[0]}-fold{fold}"
         preprocess = load_run(first)[0].preprocess
         cases = [sample for sample in samples(first) if sample.record.id not in seen]
         seen |= {sample.record.id for sample in cases}
-        for network, model in networks(runs, fold):
+        for family in families:
+            model = network(runs, family, fold)
             for sample in cases:
                 for way, (logits, lesions) in answers(model, preprocess, sample.image).items():
                     for threshold in THRESHOLDS:
                         mask = outline(lesions, threshold)
                         row = case_row(sample.record, sample.mask, mask, logits, CLASSES)
-                        rows.setdefault((network, way, threshold), []).append(row)
+                        rows.setdefault((family, way, threshold), []).append(row)
     results: list[dict[str, Any]] = []
-    for (network, way, threshold), found in rows.items():
+    for (family, way, threshold), found in rows.items():
         table = from_rows(found)
         wanted = {name: figure for name, figure in estimators(table).items() if name in FIGURES}
         leaves = {name: dict(leaf) for name, leaf in bootstrap(wanted, table.cluster).items()}
-        results.append({"network": network, "looks": way, "threshold": threshold, **leaves})
+        results.append({"family": family, "looks": way, "threshold": threshold, **leaves})
     write_text(OUT, json.dumps(results, indent=2) + "\n")
 
 

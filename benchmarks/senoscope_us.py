@@ -8,8 +8,8 @@ Stages, each resumable and each leaving its files in ``--runs``:
   ``bus-bra-wide``. ``busi`` and ``bus-bra-wide`` are tested on the other hospital as it is;
 - ``busi-foldK`` (K = 1-5) from ``bus-bra``, ``bus-bra-foldK`` (K = 1-4) from ``busi``: what the network learnt
   first comes from the other hospital, so no tested image was ever seen;
-- ``joint``: both hospitals without fold 1 of either; ``all``: carried on with everything, the network that ships, with
-  the temperature and thresholds of the folds' out-of-fold predictions.
+- ``all``: both hospitals, everything, from ``bus-bra``: the network that ships, with the temperature and thresholds of
+  the folds' out-of-fold predictions.
 
 Finished runs are not trained again. Thresholds and temperatures of the figures come from validation cases inside the
 training part; test folds choose nothing.
@@ -63,8 +63,7 @@ def train_all(runs: Path, encoder: Path | None) -> None:
         ("bus-bra-wide", None, "bus-bra-wide", after("bus-bra-outward")),
         *((name, int(name[-1]), "busi-folds", after("bus-bra")) for name in BUSI_RUNS),
         *((name, int(name[-1]), "bus-bra-folds", after("busi")) for name in BUS_BRA_RUNS),
-        ("joint", 1, "senoscope-us", start),
-        ("all", None, "senoscope-us-finish", after("joint")),
+        ("all", None, "senoscope-us", after("bus-bra")),
     ]
     for name, fold, recipe_name, options in jobs:
         out = runs / name
@@ -101,7 +100,6 @@ def measure(runs: Path) -> dict[str, Any]:
         "bus-bra": pool([predicted(runs, name) for name in BUS_BRA_RUNS]),
         "busi-to-bus-bra": predicted(runs, "busi", "bus-bra"),
         "bus-bra-to-busi": predicted(runs, "bus-bra-wide", "busi"),
-        "joint-fold1": predicted(runs, "joint"),
     }
     for name, table in tables.items():
         write_summary(summarise(table), RESULTS / f"senoscope-us-{name}.json")
@@ -148,7 +146,6 @@ def about(runs: Path) -> dict[str, Any]:
         "bus-bra-wide",
         *BUSI_RUNS,
         *BUS_BRA_RUNS,
-        "joint",
         "all",
     ):
         manifest = json.loads((runs / name / "manifest.json").read_text(encoding="utf-8"))

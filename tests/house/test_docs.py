@@ -92,11 +92,19 @@ def test_architecture_names_every_room_and_only_files_that_exist(root: Path) -> 
             assert (source / folder / name).exists(), f"{folder}{name}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-to/serve.md", "docs/how-to/systems.md"])
+@pytest.mark.parametrize(
+    ("page", "by"),
+    [
+        ("README.md", "make_results"),
+        ("docs/how-to/serve.md", "make_results"),
+        ("docs/how-to/systems.md", "make_results"),
+        ("docs/explanation/transfer.md", "make_transfer"),
+    ],
+)
 def test_results_table_is_what_was_measured(
-    page: str, root: Path, script: Callable[[str], ModuleType]
+    page: str, by: str, root: Path, script: Callable[[str], ModuleType]
 ) -> None:
-    maker = script("docs/make_results.py")
+    maker = script(f"docs/{by}.py")
     text = (root / page).read_text(encoding="utf-8")
     assert maker.updated(text) == text, "the table is out of date: make docs"
 

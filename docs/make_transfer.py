@@ -1,0 +1,110 @@
+"""Write the tables of docs/explanation/transfer.md from the files in ``docs/results/``. Run with ``make docs``."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from senoscope._files import write_text
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs/results"
+PAGE = ROOT / "docs/explanation/transfer.md"
+BLOCK = re.compile(r"(<!-- (\w+):begin[^>]*-->\n).*?(<!-- \2:end -->)", re.DOTALL)
+
+NOW, BEFORE, PLAIN, VARIANTS = (
+    f"{name}.json"
+    for name in ("senoscope-us", "senoscope-us-single-scale", "plain-script", "inference-variants")
+)
+NEAR = "before images were also seen from near"
+LOOKS = {
+    "whole": "whole image",
+    "whole, mirrored": "… and mirrored",
+    "whole, crop": "whole image and crop",
+    "whole, crop, both mirrored": "both, mirrored too",
+}
+
+
+def read(name: str) -> Any:
+    """A file of results."""
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def shown(leaf: dict[str, float]) -> str:
+    """A figure with its interval."""
+    return "{value:.3f} ({low:.3f}–{high:.3f})".format(**leaf)
+
+
+def line(*cells: str) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def abroad() -> str:
+    """Trained at one hospital, tested at the other. The two plain scripts are the project's starting points."""
+    told = line("Trained on, tested on", "AUC, benign or malignant", "Dice per lesion image", "n") + line(
+        *["---"] * 4
+    )
+    for key, where, plain, how in (
+        ("busi_to_bus_bra", "BUSI, BUS-BRA", ("0.68", "0.66"), "recipe `busi`"),
+        (
+            "bus_bra_to_busi",
+            "BUS-BRA, BUSI's lesions",
+            ("0.88", "0.70"),
+            "recipes `bus-bra`, `bus-bra-outward`, `bus-bra-wide`",
+        ),
+    ):
+        told += line(f"{where}: plain script", *plain, "")
+        for file, what in ((NOW, f"{where}: {how}"), (BEFORE, f"… {NEAR}")):
+            if file == NOW or key == "busi_to_bus_bra":
+                found = read(file)[key]
+                told += line(what, shown(found["auc"]), shown(found["dice"]), f"{found['dice']['n']}")
+    return told
+
+
+def home() -> str:
+    """Trained and tested at the same hospital, out-of-fold."""
+    told = line("", "AUC", "Dice per lesion image", "Accuracy, 3 classes") + line(*["---"] * 4)
+    names = ("auc_benign_malignant", "dice", "accuracy")
+    for what, found in (
+        ("BUSI, grouped 5 folds, out-of-fold", read(NOW)["busi_grouped_5fold"]),
+        (f"… {NEAR}", read(BEFORE)["busi_grouped_5fold"]),
+        ("… a plain script on the same folds", read(PLAIN)["figures"]),
+    ):
+        told += line(what, *(shown(found[name]) for name in names))
+    for what, file in (("BUS-BRA, patient folds 1–4, out-of-fold", NOW), (f"… {NEAR}", BEFORE)):
+        found = read(file)["bus_bra_folds_1_4"]
+        told += line(what, shown(found["auc"]), shown(found["dice"]), "")
+    return told
+
+
+def variants() -> str:
+    """Recipes and looks on validation cases."""
+    heads = ("Network", "Looks", "Accuracy", "AUC", "Dice at 0.5", "at 0.3", "Normals outlined")
+    told = line(*heads) + line(*["---"] * len(heads))
+    rows: dict[tuple[str, str], dict[float, Any]] = {}
+    for row in read(VARIANTS):
+        rows.setdefault((row["family"], row["looks"]), {})[row["threshold"]] = row
+    for (family, looks), at in rows.items():
+        half, low = at[0.5], at[0.3]
+        told += line(
+            " + ".join(f"`{part}`" for part in family.split("+")),
+            LOOKS[looks],
+            *(shown(half[name]) for name in ("accuracy", "auc_benign_malignant", "dice")),
+            f"{low['dice']['value']:.3f}",
+            " / ".join(f"{row['false_positive_rate']['value']:.2f}" for row in (half, low)),
+        )
+    return told
+
+
+def updated(text: str) -> str:
+    """The page with the parts between its markers written again."""
+    parts = {"abroad": abroad, "home": home, "variants": variants}
+    return BLOCK.sub(lambda block: f"{block[1]}{parts[block[2]]()}{block[3]}", text)
+
+
+if __name__ == "__main__":
+    write_text(PAGE, updated(PAGE.read_text(encoding="utf-8")))
+    print(f"wrote {PAGE.relative_to(ROOT)}")
