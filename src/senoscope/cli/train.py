@@ -50,7 +50,10 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by defaul
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")]
 AllowLeaks = Annotated[
     bool,
-    typer.Option("--allow-leaks", help="Train on a split that leaks; stamps every report made from the run."),
+    typer.Option(
+        "--allow-leaks",
+        help="Train on a split that leaks, or from weights that saw the held-out fold; stamps every report made of it.",
+    ),
 ]
 List = Annotated[bool, typer.Option("--list", help="List the shipped recipes and stop.")]
 AsJson = Annotated[

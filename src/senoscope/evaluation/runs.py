@@ -51,14 +51,17 @@ def predict_run(
 ) -> Path:
     """Predict a finished run's test and validation cases into ``predictions.parquet`` in its folder.
 
-    With ``data``, the test cases are all images of that dataset which the run did not train or validate on
-    (written to ``predictions-DATA.parquet``); where it did see some, the table is stamped with their number. With
+    With ``data``, the test cases are all images of that dataset which the run, and what it started from, did not train
+    or validate on (written to ``predictions-DATA.parquet``); where there are some, they are left out and the table is
+    stamped with their number. With
     ``in_sample`` they are the run's own training cases, which stamps the table. Masks of the test cases are kept
     beside the table unless ``masks`` is false. Raises ``UsageError`` if ``run`` is not a finished run,
     ``MissingExtraError`` without the training extra.
     """
     try:
+        from senoscope.training.lineage import is_seen, seen_by
         from senoscope.training.predict import load_run, predict
+        from senoscope.training.runs import WEIGHTS
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"a run needs {error.name}", fix="pip install 'senoscope[train]'") from None
     recipe, model = load_run(run)
@@ -74,7 +77,8 @@ def predict_run(
         stamps += [IN_SAMPLE] if in_sample else []
     else:
         kept = kept_records(data, root)
-        test = [r for r in kept if sides.get(r.id) in (None, "test")]
+        seen = seen_by(run / WEIGHTS)
+        test = [r for r in kept if not is_seen(r, seen)]
         if len(test) < len(kept):
             stamps.append(
                 f"{len(kept) - len(test)} of {len(kept)} images of {data} were seen in training and left out."
@@ -125,9 +129,9 @@ def predicted_mask(found: RawPrediction, regions: Sequence[Marked] | None = None
 
 
 def sides_of(run: Path) -> dict[str, str]:
-    """Each case's side (train, valid or test) in a run, by id."""
+    """Each case's side (train, valid or test) in a run, by id; not those that only its starting weights have seen."""
     with (run / "cases.csv").open(encoding="utf-8", newline="") as stream:
-        return {row["id"]: row["side"] for row in csv.DictReader(stream)}
+        return {row["id"]: row["side"] for row in csv.DictReader(stream) if row["side"] != "before"}
 
 
 def _metadata(

@@ -54,7 +54,11 @@ def make_card(
         min_area=MIN_AREA,
         min_share=MIN_SHARE,
         scope=_scope(seen, recipe),
-        data=tuple(_source(source.name, manifest, sides) for source in recipe.data) + _phantoms(recipe),
+        data=(
+            *(_source(source.name, manifest, sides) for source in recipe.data),
+            *_phantoms(recipe),
+            *_before(recipe, manifest),
+        ),
         results=_figures(results),
         files={file: sha256_file(folder / file) for file in (MODEL, WEIGHTS)},
         created_with={
@@ -113,6 +117,22 @@ def _phantoms(recipe: Recipe) -> tuple[DataSource, ...]:
             citation="Senoscope's simulator",
         ),
     )
+
+
+def _before(recipe: Recipe, manifest: dict[str, Any]) -> Iterator[DataSource]:
+    """The datasets that only the weights the run started from have seen: figures on them would be in-sample too."""
+    own = {source.name for source in recipe.data}
+    for name, count in manifest.get("before", {}).items():
+        if name not in own and name in datasets.names():
+            row = datasets.info(name)
+            yield DataSource(
+                name=name,
+                n=count,
+                split="in the weights it started from",
+                split_hash="",
+                licence=row.text("licence"),
+                citation=row.text("citation"),
+            )
 
 
 def _figures(results: Path | None) -> dict[str, dict[str, Figure]]:

@@ -41,10 +41,10 @@ class Calibration(_Part):
 
 
 class DataSource(_Part):
-    """One dataset the model was trained on: how many images, which frozen split, on whose terms."""
+    """One dataset the model was trained on: how many images (``None``: not known), which split, on whose terms."""
 
     name: str
-    n: int = Field(ge=0)
+    n: int | None = Field(ge=0)
     split: str
     split_hash: str
     licence: str

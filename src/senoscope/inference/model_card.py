@@ -67,7 +67,7 @@ def render(card: Card) -> str:
         "| data | images | split | licence |",
         "|---|---|---|---|",
         *(
-            f"| {d.name}: {d.citation} | {d.n} | {d.split} {d.split_hash[:12]} | {d.licence} |"
+            f"| {d.name}: {d.citation} | {d.n or 'not known'} | {d.split} {d.split_hash[:12]} | {d.licence} |"
             for d in card.data
         ),
         "",

@@ -40,6 +40,9 @@ class Parts:
         default_factory=list
     )  # who chooses the epoch: ``valid``, in an honest training
     splits: dict[str, str] = field(default_factory=dict)  # dataset: split name and hash
+    before: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # dataset and id of what only the starting weights have seen
     stamps: tuple[str, ...] = ()
 
     @property

@@ -37,6 +37,7 @@ from senoscope.training.batches import Batches
 from senoscope.training.build import build_system, check_needs
 from senoscope.training.checkpoint import State, load_state, save_state
 from senoscope.training.data import UNKNOWN, Arrays, Parts, collect, prepare
+from senoscope.training.lineage import require_unseen
 from senoscope.training.losses import class_weights
 from senoscope.training.memory import kept_memory
 from senoscope.training.objective import Targets, fixed_weights, task_losses
@@ -105,6 +106,8 @@ def train(
             fix="name more data in the recipe",
         )
     check_needs(recipe, parts.train)
+    if recipe.init_weights:
+        require_unseen(parts, recipe.init_weights, allow=allow_leaks)
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads or threads)
     try:

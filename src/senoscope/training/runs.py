@@ -21,9 +21,10 @@ from senoscope._files import atomic_path, write_text
 from senoscope.errors import UsageError
 from senoscope.training.checkpoint import State
 from senoscope.training.data import Parts
+from senoscope.training.lineage import BEFORE, CASES, seen_datasets
 from senoscope.training.recipe import Recipe, read_recipe, write_recipe
 
-RECIPE, CASES, MANIFEST, METRICS = "recipe.yaml", "cases.csv", "manifest.json", "metrics.jsonl"
+RECIPE, MANIFEST, METRICS = "recipe.yaml", "manifest.json", "metrics.jsonl"
 CURVES, STATE, WEIGHTS = "curves.png", "state.safetensors", "weights.safetensors"
 
 _PACKAGES = ("torch", "timm", "lightning-fabric", "numpy", "pillow", "scipy", "scikit-learn")
@@ -82,6 +83,7 @@ def _cases(parts: Parts) -> str:
     writer.writerow(("id", "dataset", "side", "label"))
     for side, records in (("train", parts.train), ("valid", parts.valid), ("test", parts.test)):
         writer.writerows((r.id, r.dataset, side, r.label or "") for r in records)
+    writer.writerows((id, dataset, BEFORE, "") for dataset, id in parts.before)
     return table.getvalue()
 
 
@@ -101,6 +103,7 @@ def _manifest(recipe: Recipe, parts: Parts) -> dict[str, Any]:
             "test": len(parts.test),
             "phantoms": recipe.phantoms,
         },
+        "before": seen_datasets(parts),
         "stamps": list(parts.stamps),
     }
 

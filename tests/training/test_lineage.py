@@ -1,0 +1,118 @@
+"""What a training starts from must not have seen what it is tested on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from senoscope import data as datasets
+from senoscope.data.splits import make_split, save_split
+from senoscope.errors import LeakageError, WeightsError
+from senoscope.evaluation.cases import read_table
+from senoscope.evaluation.runs import predict_run
+from senoscope.export import export_run
+from senoscope.inference.bundle import load_bundle
+from senoscope.schema import Record
+from senoscope.training import runs
+from senoscope.training.data import Parts
+from senoscope.training.lineage import require_unseen, seen_by
+from senoscope.training.loop import train
+from senoscope.training.recipe import Recipe, make_recipe
+
+
+def table(folder: Path, *rows: tuple[str, str, str]) -> Path:
+    """A run's cases, and the place its weights would have."""
+    folder.mkdir(parents=True)
+    with (folder / "cases.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("id", "dataset", "side", "label"), *((*row, "") for row in rows)])
+    return folder / runs.WEIGHTS
+
+
+def case(id: str, **facts: Any) -> Record:
+    return Record(id=id, dataset="busi", image=Path(id), modality="US", **facts)
+
+
+def test_the_seen_are_those_trained_and_chosen_on_and_those_before(tmp_path: Path) -> None:
+    weights = table(
+        tmp_path / "run",
+        ("a", "busi", "train"),
+        ("b", "busi", "valid"),
+        ("c", "busi", "test"),
+        ("d", "x", "before"),
+    )
+    assert seen_by(weights) == {("busi", "a"), ("busi", "b"), ("x", "d")}
+    assert seen_by(tmp_path / "elsewhere.safetensors") == {("?", "*")}
+
+
+def test_a_held_out_image_patient_or_group_that_was_seen_is_refused(tmp_path: Path) -> None:
+    weights = table(tmp_path / "run", ("a", "busi", "train"), ("b", "busi", "train"), ("e", "other", "train"))
+    clean = Parts(
+        train=[case("a", patient="1"), case("b", group="g")], test=[case("c", patient="2"), case("e")]
+    )
+    require_unseen(clean, weights)
+    assert clean.before == [("other", "e")]
+    assert clean.stamps == ()
+    for held in (case("a"), case("c", patient="1"), case("c", group="g")):
+        parts = Parts(train=clean.train, test=[held, case("z")])
+        with pytest.raises(LeakageError, match=rf"has seen 1 of 2 held-out images \({held.id}\)"):
+            require_unseen(parts, weights)
+        require_unseen(parts, weights, allow=True)
+        assert "LEAKING START" in parts.stamps[0]
+
+
+def test_a_bundle_has_seen_its_datasets_whole(tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+    card.write_text(
+        json.dumps({"data": [{"name": "busi", "split": "s"}, {"name": "phantoms", "split": "simulated"}]})
+    )
+    weights = tmp_path / "weights.safetensors"
+    assert seen_by(weights) == {("busi", "*")}
+    with pytest.raises(LeakageError, match="1 of 1"):
+        require_unseen(Parts(test=[case("a")]), weights)
+    card.write_text("{")
+    with pytest.raises(WeightsError, match="trained on cannot be read"):
+        seen_by(weights)
+
+
+def held_out(small: dict[str, Any], split: Path, fold: int, **keys: Any) -> Recipe:
+    source = {**small["data"][0], "split": str(split), "fold": fold}
+    return make_recipe({**small, "data": [source], "epochs": 1, **keys})
+
+
+def test_it_holds_from_run_to_run_to_bundle(
+    tmp_path: Path, small: dict[str, Any], phantom_root: Path
+) -> None:
+    """A run on fold 1, one from it on fold 1 again, one on fold 2, which is refused; a bundle of the first."""
+    split = tmp_path / "split.csv"
+    records = datasets.load("phantoms", phantom_root)
+    save_split(make_split(records, 3, 0), split)
+    first = train(held_out(small, split, 1), tmp_path / "first", progress=False)
+    start = {"init_weights": str(first / runs.WEIGHTS)}
+    second = train(held_out(small, split, 1, **start), tmp_path / "second", progress=False)
+    assert json.loads((second / runs.MANIFEST).read_text())["stamps"] == []
+    with pytest.raises(LeakageError, match="held out the same fold"):
+        train(held_out(small, split, 2, **start), tmp_path / "third", progress=False)
+    assert not (tmp_path / "third").exists()
+    third = train(held_out(small, split, 2, **start), tmp_path / "third", allow_leaks=True, progress=False)
+    stamps = read_table(predict_run(third, masks=False, progress=False)).stamps
+    assert any("LEAKING START" in stamp for stamp in stamps)
+    (tmp_path / "loose.safetensors").write_bytes((first / runs.WEIGHTS).read_bytes())
+    loose = {"init_weights": str(tmp_path / "loose.safetensors")}
+    fourth = train(held_out(small, split, 1, **loose), tmp_path / "fourth", progress=False)
+    assert (
+        "UNKNOWN TRAINING (loose.safetensors)"
+        in json.loads((fourth / runs.MANIFEST).read_text())["stamps"][0]
+    )
+    manifest = json.loads((first / runs.MANIFEST).read_text())
+    assert manifest["before"] == {}
+    (first / runs.MANIFEST).write_text(json.dumps(manifest | {"before": {"busi": 7, "bus-bra": None}}))
+    card = load_bundle(export_run(first, tmp_path / "bundle", progress=False)).card
+    assert [(source.name, source.n) for source in card.data] == [
+        ("phantoms", 16),
+        ("busi", 7),
+        ("bus-bra", None),
+    ]
