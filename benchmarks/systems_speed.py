@@ -38,7 +38,7 @@ from senoscope.training.memory import kept_memory
 from take_turns import seconds
 
 OUT = Path(__file__).resolve().parents[1] / "docs/results/systems-speed.json"
-SIZE, BATCH, IMAGES, ROUNDS = 128, 8, 64, 3
+SIZE, BATCH, IMAGES = 128, 8, 64
 SAME = "plain_same_network"
 
 Build = Callable[[], nn.Module]
@@ -134,7 +134,7 @@ def gmacs(model: nn.Module, channels: int) -> float:
     return float(counter.get_total_flops()) / 2e9
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, rounds: int) -> dict[str, Any]:
     """Median rates of the four, and the ratios of ours to the library's quicker loop and to our network in it."""
     title, build = PEERS[name]
     taken = seconds({
@@ -142,7 +142,7 @@ def measure(name: str) -> dict[str, Any]:
         "plain_float32": partial(plain, name, "peer", False),
         "plain_bfloat16_channels_last": partial(plain, name, "peer", True),
         SAME: partial(plain, name, "ours", True),
-    }, ROUNDS)  # fmt: skip
+    }, rounds)  # fmt: skip
     rates = {key: [IMAGES / one for one in found] for key, found in taken.items()}
     best = max(
         (key for key in rates if key not in ("ours", SAME)), key=lambda key: float(np.median(rates[key]))
@@ -168,7 +168,7 @@ def _ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
         "value": float(np.median(ratios)),
         "low": float(ratios.min()),
         "high": float(ratios.max()),
-        "n": ROUNDS,
+        "n": len(ours),
     }
 
 
@@ -176,9 +176,11 @@ def main() -> None:
     """Measure the systems named, or all that have a peer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("systems", nargs="*", default=list(PEERS))
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
     found = json.loads(OUT.read_text(encoding="utf-8"))["systems"] if OUT.is_file() else {}
-    for name in parser.parse_args().systems:
-        found[name] = measure(name)
+    for name in arguments.systems:
+        found[name] = measure(name, arguments.rounds)
         print(
             name,
             *(round(found[name][key]["value"], 2) for key in ("ratio", "ratio_same_network")),

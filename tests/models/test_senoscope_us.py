@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from timm.models.densenet import DenseBlock
 from torch.nn import functional
 
 from senoscope import models
 from senoscope.errors import UsageError, WeightsError
-from senoscope.models.blocks.encoder import MobileNetV2Encoder, StridedDepthwise, load_encoder
+from senoscope.models.blocks.encoder import (
+    ChainedDenseBlock,
+    MobileNetV2Encoder,
+    StridedDepthwise,
+    load_encoder,
+    quicken,
+)
 from senoscope.models.interface import Outputs
 
 
@@ -113,6 +121,26 @@ def test_strided_depthwise_is_a_convolution_in_either_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert own(x.bfloat16()).dtype == torch.float32
         torch.testing.assert_close(own(x), plain(x).float(), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.3])
+def test_a_chained_dense_block_is_timms(drop: float) -> None:
+    torch.manual_seed(0)
+    theirs = DenseBlock(3, 8, 4, 4, drop_rate=drop)
+    own = quicken(copy.deepcopy(theirs))
+    assert type(own) is ChainedDenseBlock
+    images = [torch.randn(2, 8, 6, 6).requires_grad_() for _ in range(2)]
+    images[1].data.copy_(images[0].data)
+    answers = []
+    for block, image in zip((theirs, own), images, strict=True):
+        torch.manual_seed(1)  # the same features are dropped
+        answers.append(block(image))
+        (answers[-1] ** 2).sum().backward()
+    assert torch.equal(*answers)
+    torch.testing.assert_close(images[0].grad, images[1].grad)
+    for (name, weight), other in zip(theirs.named_parameters(), own.parameters(), strict=True):
+        torch.testing.assert_close(weight.grad, other.grad, msg=name)
+        assert weight.grad is not None
 
 
 def test_rows_52_to_56_weights_that_are_unsafe_damaged_or_foreign(tmp_path: Path) -> None:
