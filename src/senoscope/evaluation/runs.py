@@ -52,9 +52,8 @@ def predict_run(
     """Predict a finished run's test and validation cases into ``predictions.parquet`` in its folder.
 
     With ``data``, the test cases are all images of that dataset which the run, and what it started from, did not train
-    or validate on (written to ``predictions-DATA.parquet``); where there are some, they are left out and the table is
-    stamped with their number. With
-    ``in_sample`` they are the run's own training cases, which stamps the table. Masks of the test cases are kept
+    or validate on (written to ``predictions-DATA.parquet``); the table is stamped with the number of those left out.
+    With ``in_sample`` they are the run's own training cases, which stamps the table. Masks of the test cases are kept
     beside the table unless ``masks`` is false. Raises ``UsageError`` if ``run`` is not a finished run,
     ``MissingExtraError`` without the training extra.
     """
