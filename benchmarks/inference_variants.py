@@ -5,7 +5,8 @@
 ``--runs`` holds a run ``FAMILY-foldK`` for every family and K = 1-5. A family with + is the mean of several's weights
 (a model soup, Wortsman et al. 2022). Every fold's network answers for that fold's own validation cases of BUSI; a case
 that several folds hold out counts once, as the first has it. Compared are looks at the image (whole, mirrored, at a
-crop around what the first look outlined) and thresholds of the outline.
+crop around what the first look outlined; the last for class and outline, or, as ``refine`` does, for the outline alone
+and only where something was outlined) and thresholds of the outline.
 """
 
 from __future__ import annotations
@@ -25,10 +26,16 @@ from senoscope._files import write_text
 from senoscope.evaluation.bootstrap import bootstrap
 from senoscope.evaluation.cases import Row, case_row, from_rows
 from senoscope.evaluation.metrics import estimators
-from senoscope.evaluation.runs import MASK_THRESHOLD, MIN_AREA, MIN_SHARE
 from senoscope.imaging.preprocess import Preprocess
 from senoscope.imaging.read import read_sample
-from senoscope.inference.findings import find_regions, lesion_mask
+from senoscope.imaging.regions import (
+    MASK_THRESHOLD,
+    MIN_AREA,
+    MIN_SHARE,
+    find_regions,
+    lesion_mask,
+    refine,
+)
 from senoscope.models import create_model
 from senoscope.schema import CLASSES, BoolArray, FloatArray, Sample
 from senoscope.training.checkpoint import load_weights, read_tensors
@@ -47,7 +54,7 @@ Look = tuple[FloatArray, FloatArray]
 
 def outline(logits: FloatArray, threshold: float = MASK_THRESHOLD) -> BoolArray:
     """The lesions in a map of logits, as a run's evaluation finds them."""
-    regions = find_regions(1 / (1 + np.exp(-logits)), threshold, MIN_AREA, MIN_SHARE)
+    regions = find_regions(_probability(logits), threshold, MIN_AREA, MIN_SHARE)
     return lesion_mask(regions, (logits.shape[0], logits.shape[1]))
 
 
@@ -90,12 +97,25 @@ def answers(model: torch.nn.Module, preprocess: Preprocess, gray: FloatArray) ->
         return (one[0] + other[0]) / 2, (one[1] + other[1]) / 2
 
     twice = mean(whole, mirrored)
+    first = _probability(twice[1])
+    found = find_regions(first, MASK_THRESHOLD, MIN_AREA, MIN_SHARE)
+
+    def closer(part: FloatArray) -> FloatArray:
+        looks = (look(model, preprocess, part, mirror=mirror) for mirror in (False, True))
+        return _probability(mean(*looks)[1])
+
+    refined = np.clip(refine(first, found, gray, closer), 1e-6, 1 - 1e-6)
     return {
         "whole": whole,
         "whole, mirrored": twice,
         "whole, crop": both(whole, near),
         "whole, crop, both mirrored": both(twice, mean(near, near_mirrored)),
+        "whole, mirrored, outline refined": (twice[0], np.log(refined / (1 - refined))),
     }
+
+
+def _probability(logits: FloatArray) -> FloatArray:
+    return 1 / (1 + np.exp(-logits))
 
 
 def samples(run: Path) -> Iterator[Sample]:

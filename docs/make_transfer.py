@@ -24,6 +24,7 @@ LOOKS = {
     "whole, mirrored": "… and mirrored",
     "whole, crop": "whole image and crop",
     "whole, crop, both mirrored": "both, mirrored too",
+    "whole, mirrored, outline refined": "mirrored, then the outline closer",
 }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from scipy.special import softmax
+from scipy.special import logit, softmax
 
 from senoscope.data.phantoms import read, write_dataset
 from senoscope.errors import BundleError, TableError, UsageError, WeightsError
@@ -22,7 +23,7 @@ from senoscope.inference.runtimes import OnnxNetwork
 from senoscope.training import runs
 from senoscope.training.loop import train
 from senoscope.training.predict import load_run, predict
-from senoscope.training.recipe import make_recipe
+from senoscope.training.recipe import make_recipe, read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,34 @@ def test_raw_file_to_probabilities_and_mask_torch_and_onnx_agree(bundle: Path, r
         found = Analyzer(bundle, threads=1).predict(prediction.sample.image)
         calibrated = softmax(prediction.logits / card.calibration.temperature)
         np.testing.assert_allclose(found.probabilities, calibrated, atol=PARITY)
+
+
+def test_a_second_look_is_the_same_in_a_run_and_in_its_bundle(run: Path, root: Path, tmp_path: Path) -> None:
+    closer = tmp_path / "closer"
+    shutil.copytree(run, closer)
+    recipe = (run / runs.RECIPE).read_text()
+    (closer / runs.RECIPE).write_text(recipe.replace("refine: false", "refine: true"))
+    preprocess = read_recipe(closer / runs.RECIPE).preprocess
+    (barely_trained,) = predict(load_run(run)[1], preprocess, read(root)[:1])
+    state = load_file(closer / runs.WEIGHTS)
+    state["mask.bias"] -= float(
+        logit(np.quantile(barely_trained.lesion_map, 0.97))
+    )  # so that it outlines a part
+    save_file(state, closer / runs.WEIGHTS)
+    bundle = export_run(closer, tmp_path / "bundle", progress=False)
+    assert load_bundle(bundle).card.refine
+    model = load_run(closer)[1]
+    shipped = load_file(bundle / "weights.safetensors")
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in shipped.items()})
+    changed = 0
+    for record in read(root)[:12]:
+        (once,) = predict(model, preprocess, [record])
+        (twice,) = predict(model, preprocess, [record], refined=True)
+        found = Analyzer(bundle, threads=1).predict(once.sample.image)
+        np.testing.assert_allclose(found.lesion_map, twice.lesion_map, atol=PARITY)
+        assert (twice.logits == once.logits).all()
+        changed += int((twice.lesion_map != once.lesion_map).any())
+    assert changed
 
 
 def test_a_network_that_is_not_the_one_exported_is_noticed(bundle: Path, run: Path, root: Path) -> None:

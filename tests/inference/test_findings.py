@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from senoscope.imaging.masks import contour_to_mask
-from senoscope.inference.findings import find_regions, lesion_mask, make_finding
+from senoscope.imaging.regions import find_regions, lesion_mask
+from senoscope.inference.findings import make_finding
 from senoscope.schema import Box
 
 FLAT = np.full((100, 120), 0.5, np.float32)

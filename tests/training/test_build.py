@@ -69,6 +69,11 @@ def test_a_mask_is_only_given_to_a_system_that_takes_one(phantom_root: Path, sma
         check_needs(recipe, read(phantom_root))
 
 
+def test_a_mask_that_is_given_is_not_refined(small: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"refine = True.*given the mask has nothing to refine"):
+        make_recipe({**small, "mask_given": True, "refine": True})
+
+
 def test_an_encoder_for_a_system_without_one_is_refused(small: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match="no pretrained encoder"):
         build_system(make_recipe({**small, "system": "unet", "pretrained": True}))

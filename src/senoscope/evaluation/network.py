@@ -13,11 +13,10 @@ from torch import Tensor
 from senoscope import models
 from senoscope.errors import SenoscopeError, UsageError
 from senoscope.evaluation.cases import Row, case_row
-from senoscope.evaluation.runs import MASK_THRESHOLD, MIN_AREA, MIN_SHARE
 from senoscope.imaging.masks import box_to_mask
 from senoscope.imaging.preprocess import Frame, Preprocess
+from senoscope.imaging.regions import MASK_THRESHOLD, MIN_AREA, MIN_SHARE, find_regions, lesion_mask
 from senoscope.inference.bundle import WEIGHTS, Bundle
-from senoscope.inference.findings import find_regions, lesion_mask
 from senoscope.inference.runtimes import OnnxNetwork
 from senoscope.models.interface import Outputs, System
 from senoscope.schema import CLASSES, BoolArray, Sample

@@ -20,10 +20,10 @@ from senoscope.evaluation.marks import Marked, united
 from senoscope.evaluation.maskfiles import save_mask
 from senoscope.imaging.masks import box_to_mask
 from senoscope.imaging.read import read_sample
+from senoscope.imaging.regions import find_regions
 from senoscope.inference.analyzer import Analyzer
 from senoscope.inference.bundle import Bundle
 from senoscope.inference.card import Card
-from senoscope.inference.findings import find_regions
 from senoscope.schema import Prediction, Record
 
 Progress = Callable[[int, int], None]

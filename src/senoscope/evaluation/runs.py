@@ -22,16 +22,11 @@ from senoscope.evaluation.maskfiles import save_mask
 from senoscope.evaluation.predict import kept_records
 from senoscope.evaluation.table import PredictionTable
 from senoscope.imaging.masks import box_to_mask
-from senoscope.inference.findings import find_regions
+from senoscope.imaging.regions import MASK_THRESHOLD, MIN_AREA, MIN_SHARE, find_regions
 from senoscope.schema import CLASSES, BoolArray
 
 if TYPE_CHECKING:
     from senoscope.training.predict import RawPrediction
-
-MASK_THRESHOLD, MIN_AREA, MIN_SHARE = 0.5, 0.0006, 0.25
-"""What counts as a lesion in a run's maps and in the bundles made of runs, see ``inference.findings.find_regions``.
-
-``MIN_SHARE`` was chosen on validation cases (docs/explanation/transfer.md)."""
 
 MASK_GIVEN = (
     "The lesion's true mask was given to the network at test time: no figure here holds for an image alone."
@@ -91,7 +86,13 @@ def predict_run(
     out = run / (f"predictions-{data}.parquet" if data else "predictions.parquet")
     sided = [*((r, "valid") for r in valid), *((r, "test") for r in test)]
     rows: list[Row] = []
-    predictions = predict(model, recipe.preprocess, [r for r, _ in sided], mask_given=recipe.mask_given)
+    predictions = predict(
+        model,
+        recipe.preprocess,
+        [r for r, _ in sided],
+        mask_given=recipe.mask_given,
+        refined=recipe.refine,
+    )
     if recipe.mask_given:
         stamps.append(MASK_GIVEN)
     for (record, side), found in track(

@@ -20,9 +20,9 @@ from senoscope.evaluation.cases import Row, case_row
 from senoscope.evaluation.predict import in_sample_stamps, kept_records
 from senoscope.evaluation.runs import MASK_GIVEN, predicted_mask, sides_of
 from senoscope.imaging.masks import boxes_to_mask
+from senoscope.imaging.regions import find_regions, lesion_mask
 from senoscope.inference.analyzer import Analyzer
 from senoscope.inference.bundle import find_bundle, load_bundle
-from senoscope.inference.findings import find_regions, lesion_mask
 from senoscope.schema import CLASSES, BoolArray, Prediction, Record, Sample
 
 if TYPE_CHECKING:
@@ -170,7 +170,9 @@ def _run(folder: Path, data: str | None, root: Path | None, fold: int | None) ->
         )
 
     def answer(sample: Sample) -> Answer:
-        found = predict_sample(model, recipe.preprocess, sample, mask_given=recipe.mask_given)
+        found = predict_sample(
+            model, recipe.preprocess, sample, mask_given=recipe.mask_given, refined=recipe.refine
+        )
         logits = None if found.logits is None else found.logits.astype(np.float64)
         return Answer(logits, CLASSES, predicted_mask(found))
 

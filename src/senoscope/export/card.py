@@ -13,10 +13,10 @@ import numpy as np
 from senoscope import __version__
 from senoscope import data as datasets
 from senoscope._files import sha256_file
-from senoscope.evaluation.runs import MASK_THRESHOLD, MIN_AREA, MIN_SHARE
 from senoscope.export.calibration import Fitted
 from senoscope.export.texts import intended_use, limits
 from senoscope.imaging.read import read_sample
+from senoscope.imaging.regions import MASK_THRESHOLD, MIN_AREA, MIN_SHARE
 from senoscope.inference.card import Card, DataSource, Figure
 from senoscope.inference.scope import ScopeModel, fit_scope
 from senoscope.schema import CLASSES, FloatArray, Record
@@ -53,6 +53,7 @@ def make_card(
         mask_threshold=MASK_THRESHOLD,
         min_area=MIN_AREA,
         min_share=MIN_SHARE,
+        refine=recipe.refine and "mask_logits" in gives,
         scope=_scope(seen, recipe),
         data=(
             *(_source(source.name, manifest, sides) for source in recipe.data),

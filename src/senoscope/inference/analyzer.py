@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from senoscope.imaging.preprocess import Frame
 from senoscope.imaging.raw import RawImage, analysable, to_gray
 from senoscope.imaging.read import read_image
-from senoscope.inference.answer import finding_scores, make_prediction, notes
+from senoscope.imaging.regions import Region, find_regions, lesion_mask, refine
+from senoscope.inference.answer import finding_scores, lesion_map, make_prediction, notes
 from senoscope.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
-from senoscope.inference.findings import box_finding, find_regions, lesion_mask, make_finding
+from senoscope.inference.findings import box_finding, make_finding
 from senoscope.inference.region import cut_out, embed_mask, marked_window, put_back
 from senoscope.inference.runtimes import OnnxNetwork, RawOutputs
 from senoscope.schema import BoolArray, Finding, FloatArray, Prediction, Report
@@ -126,7 +128,21 @@ class Analyzer:
         card = self.bundle.card
         image, frame = card.preprocess.apply(gray)
         outputs = self._network.run(image)
-        return make_prediction(card, raw, gray, outputs, frame), outputs, frame
+        prediction = make_prediction(card, raw, gray, outputs, frame)
+        if card.refine and prediction.lesion_map is not None:
+            regions = self._regions(prediction.lesion_map)
+            refined = refine(prediction.lesion_map, regions, gray, self._look)
+            prediction = replace(prediction, lesion_map=refined)
+        return prediction, outputs, frame
+
+    def _look(self, gray: FloatArray) -> FloatArray:
+        """The lesion map of part of an image, by a network that gives one."""
+        image, frame = self.bundle.card.preprocess.apply(gray)
+        return cast(FloatArray, lesion_map(self._network.run(image), frame))
+
+    def _regions(self, found: FloatArray) -> list[Region]:
+        card = self.bundle.card
+        return find_regions(found, card.mask_threshold, card.min_area, card.min_share)
 
     def _findings(
         self, raw: RawImage, gray: FloatArray, prediction: Prediction, outputs: RawOutputs, frame: Frame
@@ -138,7 +154,7 @@ class Analyzer:
             said = notes(card, prediction, len(boxes))
             score = prediction.probability("malignant") if card.classifies else None
             return () if normal else tuple(box_finding(box, score) for box in boxes), None, said
-        regions = find_regions(prediction.lesion_map, card.mask_threshold, card.min_area, card.min_share)
+        regions = self._regions(prediction.lesion_map)
         said = notes(card, prediction, len(regions))
         if normal:
             regions = []

@@ -12,9 +12,9 @@ import numpy as np
 from senoscope.explain import class_map
 from senoscope.imaging.preprocess import Frame
 from senoscope.imaging.raw import RawImage
+from senoscope.imaging.regions import Region
 from senoscope.inference import scope
 from senoscope.inference.card import Card
-from senoscope.inference.findings import Region
 from senoscope.inference.runtimes import RawOutputs
 from senoscope.inference.scores import finding_logits, softmax
 from senoscope.schema import Box, FloatArray, Prediction
@@ -41,12 +41,11 @@ def make_prediction(
 ) -> Prediction:
     """Raw outputs as a prediction in the original frame: calibrated, with scope and quality judged."""
     probabilities = None if outputs.class_logits is None else softmax(outputs.class_logits / card.temperature)
-    mask = outputs.mask_logits
     reasons, quality = scope.judge(raw, gray, card.scope, card.modalities)
     return Prediction(
         classes=card.classes,
         probabilities=probabilities,
-        lesion_map=None if mask is None else frame.to_original(_sigmoid(mask)),
+        lesion_map=lesion_map(outputs, frame),
         heatmap=_heatmap(card, outputs, frame),
         uncertainty=None if probabilities is None else scope.uncertainty(probabilities),
         in_scope=not reasons,
@@ -54,6 +53,11 @@ def make_prediction(
         quality=quality,
         boxes=_boxes(outputs, frame),
     )
+
+
+def lesion_map(outputs: RawOutputs, frame: Frame) -> FloatArray | None:
+    """The probability of lesion, 0..1, of every pixel of the image; ``None`` where the network does not outline."""
+    return None if outputs.mask_logits is None else frame.to_original(_sigmoid(outputs.mask_logits))
 
 
 def finding_scores(

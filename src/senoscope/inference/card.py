@@ -69,7 +69,8 @@ class Card(_Part):
     ``operating_points`` holds named thresholds on a class's calibrated probability, frozen on validation data
     (``{"malignant": {"threshold_sens90": 0.21, ...}}``). A pixel belongs to a lesion from ``mask_threshold`` up; a
     lesion has at least ``min_area`` of the image's pixels and ``min_share`` of the weight (summed probability above the
-    threshold) of the heaviest lesion beside it. From ``uncertainty_limit`` (normalised entropy) on, the model is said
+    threshold) of the heaviest lesion beside it. With ``refine`` the network looks again, closer, at a window around
+    what it outlined (``imaging.regions.refine``). From ``uncertainty_limit`` (normalised entropy) on, the model is said
     not to know. ``files`` maps each file of the bundle to its SHA-256. ``results`` are figures measured on data the
     measured networks never saw, grouped by protocol.
     """
@@ -86,6 +87,7 @@ class Card(_Part):
     mask_threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: float = Field(default=0.0006, ge=0, lt=1)
     min_share: float = Field(default=0.0, ge=0, le=1)
+    refine: bool = False
     uncertainty_limit: float = Field(default=0.9, gt=0, le=1)
     scope: ScopeModel | None = None
     data: tuple[DataSource, ...] = ()

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from senoscope.imaging.raw import RawImage
+from senoscope.imaging.regions import Window
 from senoscope.schema import BoolArray, Box, Finding, FloatArray, Report
-
-Window = tuple[slice, slice]
-"""Rows and columns of a picture."""
 
 _WHOLE = 0.98
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from senoscope.errors import UsageError
 from senoscope.imaging.preprocess import Frame, Preprocess
 from senoscope.imaging.read import read_sample
+from senoscope.imaging.regions import MASK_THRESHOLD, MIN_AREA, MIN_SHARE, find_regions, refine
 from senoscope.models.interface import Outputs, System
 from senoscope.schema import Box, FloatArray, Record, Sample
 from senoscope.training import runs
@@ -51,23 +52,45 @@ def load_run(folder: Path) -> tuple[Recipe, System]:
 
 
 def predict(
-    model: System, preprocess: Preprocess, records: Iterable[Record], *, mask_given: bool = False
+    model: System,
+    preprocess: Preprocess,
+    records: Iterable[Record],
+    *,
+    mask_given: bool = False,
+    refined: bool = False,
 ) -> Iterator[RawPrediction]:
-    """Predict record by record, in float32, as a bundle would.
-
-    With ``mask_given`` the network is handed the sample's true mask (an empty one where none is known).
-    """
+    """Predict record by record, in float32, as a bundle would; see :func:`predict_sample`."""
     for record in records:
-        yield predict_sample(model, preprocess, read_sample(record), mask_given=mask_given)
+        sample = read_sample(record)
+        yield predict_sample(model, preprocess, sample, mask_given=mask_given, refined=refined)
 
 
 @torch.inference_mode()
 def predict_sample(
-    model: System, preprocess: Preprocess, sample: Sample, *, mask_given: bool = False
+    model: System,
+    preprocess: Preprocess,
+    sample: Sample,
+    *,
+    mask_given: bool = False,
+    refined: bool = False,
 ) -> RawPrediction:
-    """Predict one sample, in float32."""
+    """Predict one sample, in float32.
+
+    With ``mask_given`` the network is handed the sample's true mask (an empty one where none is known), with
+    ``refined`` it looks again at a window around what it outlined (``imaging.regions.refine``).
+    """
     image, given, frame = model_input(preprocess, sample, mask_given)
-    return raw_prediction(model(image, **given), sample, frame)
+    found = raw_prediction(model(image, **given), sample, frame)
+    if not refined or found.lesion_map is None:
+        return found
+
+    def look(gray: FloatArray) -> FloatArray:
+        image, frame = preprocess.apply(gray)
+        said = model(torch.from_numpy(image)[None, None])
+        return frame.to_original(said.mask_logits[0, 0].sigmoid().numpy())
+
+    regions = find_regions(found.lesion_map, MASK_THRESHOLD, MIN_AREA, MIN_SHARE)
+    return found._replace(lesion_map=refine(found.lesion_map, regions, sample.image, look))
 
 
 def model_input(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from senoscope import data as datasets
 from senoscope._files import write_text
@@ -205,7 +205,20 @@ class Recipe(_Part):
         default=True,
         description="the trained network answers with the mean over an image and its mirror image",
     )
+    refine: bool = Field(
+        default=False,
+        description="the trained network looks again, closer, at a window around what it outlined",
+    )
     pretrained: bool = Field(default=False, description="fetch the encoder from timm's hub")
+
+    @field_validator("refine")
+    @classmethod
+    def _looks_for_itself(cls, refine: bool, info: ValidationInfo) -> bool:
+        if refine and info.data.get("mask_given"):
+            raise ValueError(
+                "a network that is given the mask has nothing to refine: leave out one of the two"
+            )
+        return refine
 
 
 def read_recipe(path: Path, **overrides: Any) -> Recipe:

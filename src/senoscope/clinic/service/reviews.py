@@ -18,7 +18,8 @@ from senoscope.clinic.service.restore import stored_gray
 from senoscope.clinic.service.store import Store
 from senoscope.clinic.service.tables import FINDINGS
 from senoscope.imaging.masks import contour_to_mask, mask_to_box
-from senoscope.inference.findings import Region, make_finding
+from senoscope.imaging.regions import Region
+from senoscope.inference.findings import make_finding
 from senoscope.reports.json import finding_item
 from senoscope.schema import FloatArray
 
