@@ -1,4 +1,4 @@
-"""What the weights that a training starts from, or is taught by, have seen: not what it is tested on."""
+"""What the weights that a training starts from have seen: it must not be what the training is tested on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from senoscope.training.data import Parts
 from senoscope.training.recipe import read_recipe
 
 CASES, BEFORE = "cases.csv", "before"
-"""A run's table of cases, and the side of those that only the weights it started from, or its teacher's, have seen.
+"""A run's table of cases, and the side of those that only the weights it started from have seen.
 
 Where a leak is allowed, a case stands there twice, tested and seen before: whoever starts from the run must know."""
 
@@ -56,16 +56,15 @@ def seen_by(weights: Path) -> set[Case]:
 
 
 def require_unseen(parts: Parts, weights: Path, *, allow: bool = False) -> None:
-    """Enter into ``parts`` what weights have seen that a training starts from or is taught by; refuse if a held-out
-    case, or a patient or group with a held-out case, is among it.
+    """Enter into ``parts`` what the starting weights have seen; refuse if a held-out case, or a patient or group with
+    a held-out case, is among it.
 
     Raises ``LeakageError`` unless ``allow``, which stamps the run. Weights that nobody knows the training of stamp it
     as well. Raises ``WeightsError`` if what they were trained on cannot be read.
     """
     seen = seen_by(weights)
     records = parts.train + parts.valid + parts.test
-    own = {(r.dataset, r.id) for side in (parts.train, parts.valid) for r in side}
-    parts.before = sorted({*parts.before, *(seen - own)})
+    parts.before = sorted(seen - {(r.dataset, r.id) for side in (parts.train, parts.valid) for r in side})
     if (UNKNOWN, ALL) in seen:
         parts.stamps += (UNKNOWN_START.format(weights.name),)
     met = {link for r in records if is_seen(r, seen) for link in _links(r)}

@@ -37,7 +37,6 @@ from senoscope.training.batches import Batches
 from senoscope.training.build import build_system, check_needs
 from senoscope.training.checkpoint import State, load_state, save_state
 from senoscope.training.data import UNKNOWN, Arrays, Parts, collect, prepare
-from senoscope.training.distil import distillation, load_teacher, teacher_weights
 from senoscope.training.lineage import require_unseen
 from senoscope.training.losses import class_weights
 from senoscope.training.memory import kept_memory
@@ -67,7 +66,6 @@ class Trainer:
     weights: Tensor  # of the classes
     average: State
     best: State
-    teacher: System | None = None
     best_score: float = -np.inf
     best_epoch: int = 0
     epoch: int = 0
@@ -108,8 +106,8 @@ def train(
             fix="name more data in the recipe",
         )
     check_needs(recipe, parts.train)
-    for weights in filter(None, (recipe.init_weights, teacher_weights(recipe))):
-        require_unseen(parts, weights, allow=allow_leaks)
+    if recipe.init_weights:
+        require_unseen(parts, recipe.init_weights, allow=allow_leaks)
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads or threads)
     try:
@@ -118,24 +116,17 @@ def train(
             stack.enter_context(kept_memory())
             torch.manual_seed(recipe.seed)
             system = build_system(recipe)  # weights that do not fit are refused before a file is written
-            teacher = load_teacher(recipe)
             if runs.is_leader():
                 stack.enter_context(runs.locked(out))
                 runs.open_run(out, recipe, parts, resume=resume)
-            _train(recipe, system, teacher, parts, out, progress, on_epoch)
+            _train(recipe, system, parts, out, progress, on_epoch)
     finally:
         torch.set_num_threads(threads)
     return out
 
 
 def _train(
-    recipe: Recipe,
-    system: System,
-    teacher: System | None,
-    parts: Parts,
-    out: Path,
-    progress: bool,
-    on_epoch: OnEpoch | None,
+    recipe: Recipe, system: System, parts: Parts, out: Path, progress: bool, on_epoch: OnEpoch | None
 ) -> None:
     fabric = Fabric(devices=recipe.devices, precision=recipe.precision)
     fabric.launch()
@@ -151,8 +142,6 @@ def _train(
     judge = prepare(parts.judge, recipe.preprocess, progress=show)
     shares = wanted_shares(recipe, arrays)  # what it refuses is refused before the hours of training
     trainer = _start(recipe, system, fabric, arrays)
-    if teacher is not None:
-        trainer.teacher = teacher.to(fabric.device)
     state = out / runs.STATE
     if state.is_file():
         saved = load_state(
@@ -270,11 +259,6 @@ def _epoch(recipe: Recipe, trainer: Trainer, batches: Batches, advance: Any) -> 
         torch.manual_seed(hash((recipe.seed, trainer.epoch, step)) & 0x7FFFFFFF)  # dropout
         outputs = trainer.model(images, mask=masks) if module.uses_mask else trainer.model(images)
         losses = task_losses(module, outputs, Targets(masks, has_mask, labels), recipe, trainer.weights)
-        if trainer.teacher is not None:
-            with torch.no_grad(), fabric.autocast():
-                taught = trainer.teacher(images).class_logits
-            learnt = distillation(outputs.class_logits, taught, trainer.weights)
-            losses["class"] = losses["class"] + recipe.teacher_weight * learnt
         loss = trainer.balancer(losses, shared_weights(module) if recipe.balancing == "gradnorm" else None)
         trainer.optimizer.zero_grad()
         fabric.backward(loss)

@@ -201,12 +201,6 @@ class Recipe(_Part):
     init_weights: Path | None = Field(
         default=None, description="weights.safetensors of a run or bundle of the same system to start from"
     )
-    teacher: Path | None = Field(
-        default=None,
-        description="folder of a finished run, of any system that classifies, whose class probabilities are learnt "
-        "beside the labels (knowledge distillation)",
-    )
-    teacher_weight: float = Field(default=1.0, ge=0, description="weight of that, in the class loss")
     mirror: bool = Field(
         default=True,
         description="the trained network answers with the mean over an image and its mirror image",
