@@ -120,8 +120,8 @@ def refine(
 ) -> FloatArray:
     """The map H×W of an image, within :func:`closer_window` the mean with what ``look`` says of that window alone.
 
-    ``look`` takes a part of the image, float32 h×w, and gives its lesion map h×w in 0..1. Where no region is, the map
-    stays as it is: a second look outlines better and finds nothing more.
+    ``look`` takes a part of the image, float32 h×w, and gives its lesion map h×w in 0..1. Without a region the map
+    stays as it is: nothing is outlined where the first look saw nothing at all.
     """
     window = closer_window(regions, (lesion_map.shape[0], lesion_map.shape[1]))
     if window is None:
