@@ -14,11 +14,19 @@ RESULTS = ROOT / "docs/results"
 PAGE = ROOT / "docs/explanation/transfer.md"
 BLOCK = re.compile(r"(<!-- (\w+):begin[^>]*-->\n).*?(<!-- \2:end -->)", re.DOTALL)
 
-NOW, BEFORE, PLAIN, VARIANTS = (
+NOW, OLDER, BEFORE, PLAIN, VARIANTS, LARGER = (
     f"{name}.json"
-    for name in ("senoscope-us", "senoscope-us-single-scale", "plain-script", "inference-variants")
+    for name in (
+        "senoscope-us",
+        "senoscope-us-older",
+        "senoscope-us-single-scale",
+        "plain-script",
+        "inference-variants",
+        "vit-tiny",
+    )
 )
-NEAR = "before images were also seen from near"
+NEAR = "before images were also seen from near or looked at closer"
+AGAIN = "an earlier training by the same recipes"
 LOOKS = {
     "whole": "whole image",
     "whole, mirrored": "… and mirrored",
@@ -58,8 +66,8 @@ def abroad() -> str:
         ),
     ):
         told += line(f"{where}: plain script", *plain, "")
-        for file, what in ((NOW, f"{where}: {how}"), (BEFORE, f"… {NEAR}")):
-            if file == NOW or key == "busi_to_bus_bra":
+        for file, what in ((NOW, f"{where}: {how}"), (OLDER, f"… {AGAIN}"), (BEFORE, f"… {NEAR}")):
+            if file != BEFORE or key == "busi_to_bus_bra":
                 found = read(file)[key]
                 told += line(what, shown(found["auc"]), shown(found["dice"]), f"{found['dice']['n']}")
     return told
@@ -71,11 +79,16 @@ def home() -> str:
     names = ("auc_benign_malignant", "dice", "accuracy")
     for what, found in (
         ("BUSI, grouped 5 folds, out-of-fold", read(NOW)["busi_grouped_5fold"]),
+        (f"… {AGAIN}", read(OLDER)["busi_grouped_5fold"]),
         (f"… {NEAR}", read(BEFORE)["busi_grouped_5fold"]),
         ("… a plain script on the same folds", read(PLAIN)["figures"]),
     ):
         told += line(what, *(shown(found[name]) for name in names))
-    for what, file in (("BUS-BRA, patient folds 1–4, out-of-fold", NOW), (f"… {NEAR}", BEFORE)):
+    for what, file in (
+        ("BUS-BRA, patient folds 1–4, out-of-fold", NOW),
+        (f"… {AGAIN}", OLDER),
+        (f"… {NEAR}", BEFORE),
+    ):
         found = read(file)["bus_bra_folds_1_4"]
         told += line(what, shown(found["auc"]), shown(found["dice"]), "")
     return told
@@ -100,9 +113,25 @@ def variants() -> str:
     return told
 
 
+def larger() -> str:
+    """A larger encoder on BUSI's folds."""
+    told = line("Network", "Accuracy", "AUC", "n") + line(*["---"] * 4)
+    found = read(LARGER)
+    for key, what in (
+        ("shipped_recipe", "the shipped recipe's"),
+        ("vit_tiny", "ViT-Tiny"),
+        ("mean_of_both", "mean of both"),
+    ):
+        row = found[key]
+        told += line(
+            what, shown(row["accuracy"]), shown(row["auc_benign_malignant"]), f"{row['accuracy']['n']}"
+        )
+    return told
+
+
 def updated(text: str) -> str:
     """The page with the parts between its markers written again."""
-    parts = {"abroad": abroad, "home": home, "variants": variants}
+    parts = {"abroad": abroad, "home": home, "variants": variants, "larger": larger}
     return BLOCK.sub(lambda block: f"{block[1]}{parts[block[2]]()}{block[3]}", text)
 
 
