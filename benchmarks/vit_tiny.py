@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,13 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from senoscope._files import write_text
-from senoscope.evaluation.bootstrap import bootstrap
-from senoscope.evaluation.cases import read_table
-from senoscope.evaluation.metrics import estimators
-from senoscope.evaluation.runs import pool, predict_run
+from senoscope.evaluation.runs import pool
 from senoscope.evaluation.table import PredictionTable
+from senoscope_us import BUSI_RUNS, RESULTS, figures, predicted
 
-OUT = Path(__file__).resolve().parents[1] / "docs/results/vit-tiny.json"
-FOLDS, FIGURES = range(1, 6), ("accuracy", "auc_benign_malignant")
+OUT = RESULTS / "vit-tiny.json"
+FIGURES = ("accuracy", "auc_benign_malignant")
+VIT_RUNS = tuple(f"vit-{name}" for name in BUSI_RUNS)
 CHANGES: dict[str, Any] = {
     "system": "buvitnet",
     "options": {"encoder": "vit_tiny_patch16_224"},
@@ -48,27 +48,23 @@ def train_all(runs: Path, encoder: Path | None) -> None:
     first = runs / "vit-bus-bra"
     jobs = [(first, read_recipe(find_recipe("bus-bra"), **CHANGES, **start, epochs=10))]
     folds = read_recipe(find_recipe("busi-folds"), **CHANGES, init_weights=str(first / "weights.safetensors"))
-    jobs += [(runs / f"vit-busi-fold{fold}", hold_out(folds, fold)) for fold in FOLDS]
+    jobs += [(runs / name, hold_out(folds, int(name[-1]))) for name in VIT_RUNS]
     for folder, recipe in jobs:
         if not (folder / "weights.safetensors").is_file():
             train(recipe, folder, resume=(folder / "recipe.yaml").is_file())
 
 
-def out_of_fold(runs: Path, family: str) -> PredictionTable:
+def out_of_fold(runs: Path, names: Iterable[str]) -> PredictionTable:
     """The folds' test cases, in the order of their ids."""
-    tables = []
-    for fold in FOLDS:
-        path = runs / f"{family}{fold}" / "predictions.parquet"
-        tables.append(read_table(path if path.is_file() else predict_run(path.parent, masks=False)))
-    table = pool(tables)
+    table = pool([predicted(runs, name) for name in names])
     test = table.where(table.test)
     return test.where(np.argsort(test.id))
 
 
-def figures(table: PredictionTable) -> dict[str, Any]:
-    """Accuracy and AUC with clustered intervals."""
-    wanted = {name: figure for name, figure in estimators(table).items() if name in FIGURES}
-    return {name: dict(leaf) for name, leaf in bootstrap(wanted, table.cluster).items()}
+def commit(run: Path) -> str | None:
+    """The commit a run was trained from, ``None`` where it names none."""
+    found: str | None = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["commit"]
+    return found
 
 
 def main() -> None:
@@ -79,18 +75,21 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--encoder-weights", type=Path)
     arguments = parser.parse_args()
-    train_all(arguments.runs, arguments.encoder_weights)
-    large, small = out_of_fold(arguments.runs, "vit-busi-fold"), out_of_fold(arguments.runs, "busi-fold")
+    runs = arguments.runs
+    train_all(runs, arguments.encoder_weights)
+    large, small = out_of_fold(runs, VIT_RUNS), out_of_fold(runs, BUSI_RUNS)
     if list(large.id) != list(small.id):
         raise SystemExit("the two families of runs do not test the same cases")
     logits = (log_softmax(large.logits, axis=1) + log_softmax(small.logits, axis=1)) / 2
     mean = replace(small, logits=logits, probabilities=softmax(logits, axis=1))
-    results = {"vit_tiny": figures(large), "shipped_recipe": figures(small), "mean_of_both": figures(mean)}
+    tables = {"vit_tiny": large, "shipped_recipe": small, "mean_of_both": mean}
+    results: dict[str, Any] = {name: figures(table, *FIGURES) for name, table in tables.items()}
     results["about"] = {
         "command": "python benchmarks/vit_tiny.py",
         "split": large.metadata["split"],
         "interval": "95 % percentile bootstrap of duplicate groups, 2000 resamples",
         "machine": "2-core x86-64 CPU, no accelerator",
+        "commits": {name: commit(runs / name) for name in (*VIT_RUNS, *BUSI_RUNS)},
     }
     write_text(OUT, json.dumps(results, indent=2) + "\n")
 

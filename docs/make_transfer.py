@@ -14,11 +14,12 @@ RESULTS = ROOT / "docs/results"
 PAGE = ROOT / "docs/explanation/transfer.md"
 BLOCK = re.compile(r"(<!-- (\w+):begin[^>]*-->\n).*?(<!-- \2:end -->)", re.DOTALL)
 
-NOW, OLDER, BEFORE, PLAIN, VARIANTS, LARGER = (
+NOW, OLDER, ONCE, BEFORE, PLAIN, VARIANTS, LARGER = (
     f"{name}.json"
     for name in (
         "senoscope-us",
         "senoscope-us-older",
+        "senoscope-us-one-look",
         "senoscope-us-single-scale",
         "plain-script",
         "inference-variants",
@@ -27,6 +28,7 @@ NOW, OLDER, BEFORE, PLAIN, VARIANTS, LARGER = (
 )
 NEAR = "before images were also seen from near or looked at closer"
 AGAIN = "an earlier training by the same recipes"
+UNREFINED = "the same, without the closer look"
 LOOKS = {
     "whole": "whole image",
     "whole, mirrored": "… and mirrored",
@@ -66,7 +68,12 @@ def abroad() -> str:
         ),
     ):
         told += line(f"{where}: plain script", *plain, "")
-        for file, what in ((NOW, f"{where}: {how}"), (OLDER, f"… {AGAIN}"), (BEFORE, f"… {NEAR}")):
+        for file, what in (
+            (NOW, f"{where}: {how}"),
+            (OLDER, f"… {AGAIN}"),
+            (ONCE, f"… {UNREFINED}"),
+            (BEFORE, f"… {NEAR}"),
+        ):
             if file != BEFORE or key == "busi_to_bus_bra":
                 found = read(file)[key]
                 told += line(what, shown(found["auc"]), shown(found["dice"]), f"{found['dice']['n']}")
@@ -80,6 +87,7 @@ def home() -> str:
     for what, found in (
         ("BUSI, grouped 5 folds, out-of-fold", read(NOW)["busi_grouped_5fold"]),
         (f"… {AGAIN}", read(OLDER)["busi_grouped_5fold"]),
+        (f"… {UNREFINED}", read(ONCE)["busi_grouped_5fold"]),
         (f"… {NEAR}", read(BEFORE)["busi_grouped_5fold"]),
         ("… a plain script on the same folds", read(PLAIN)["figures"]),
     ):
@@ -87,6 +95,7 @@ def home() -> str:
     for what, file in (
         ("BUS-BRA, patient folds 1–4, out-of-fold", NOW),
         (f"… {AGAIN}", OLDER),
+        (f"… {UNREFINED}", ONCE),
         (f"… {NEAR}", BEFORE),
     ):
         found = read(file)["bus_bra_folds_1_4"]
