@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -87,6 +88,22 @@ def test_other_data_is_measured_whole(run: Path, tmp_path: Path) -> None:
     target = open_target(run, "folder", tmp_path)
     assert len(target.records) == 2
     assert target.split == "all of folder"
+
+
+def test_what_a_run_or_its_start_has_seen_is_left_out_of_other_data(
+    run: Path, root: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    copytree(run, copy)
+    other = write_dataset(tmp_path / "other", 3, seed=90, size=64)
+    with (copy / "cases.csv").open("a") as stream:
+        stream.write(f"{other[1].id},phantoms,before,,\n")
+    target = open_target(copy, "phantoms", tmp_path / "other")
+    assert [record.id for record in target.records] == [other[0].id, other[2].id]
+    assert target.stamps == ("1 of 3 images of phantoms were seen in training and left out.",)
+    assert {r.id for r in open_target(run, "phantoms", root).records} == {
+        r.id for r in open_target(run).records
+    }
 
 
 def test_wrong_folds_and_runs_without_a_test_fold(run: Path, tmp_path: Path) -> None:

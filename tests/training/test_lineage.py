@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from senoscope import data as datasets
+from senoscope.data.identity import identity
+from senoscope.data.phantoms import simulate
 from senoscope.data.splits import make_split, save_split
 from senoscope.errors import LeakageError, WeightsError
 from senoscope.evaluation.cases import read_table
+from senoscope.evaluation.evaluate import evaluate
+from senoscope.evaluation.predict import in_sample_stamps
 from senoscope.evaluation.runs import predict_run
+from senoscope.evaluation.table import PredictionTable
 from senoscope.export import export_run
 from senoscope.inference.bundle import load_bundle
-from senoscope.schema import Record
+from senoscope.schema import CLASSES, Record
 from senoscope.training import runs
 from senoscope.training.data import Parts
-from senoscope.training.lineage import require_unseen, seen_by
+from senoscope.training.lineage import is_seen, require_unseen, seen_by
 from senoscope.training.loop import train
 from senoscope.training.recipe import Recipe, make_recipe
 
@@ -76,6 +84,73 @@ def test_a_bundle_has_seen_its_datasets_whole(tmp_path: Path) -> None:
     card.write_text("{")
     with pytest.raises(WeightsError, match="trained on cannot be read"):
         seen_by(weights)
+
+
+def test_of_ones_own_data_the_file_tells_and_not_its_name(tmp_path: Path) -> None:
+    """A run on a folder: another hospital's image of the same name is new, a renamed copy and a table's row are not."""
+    weights = tmp_path / "run" / runs.WEIGHTS
+    for name, pixels in (("here.png", b"1"), ("there.png", b"2")):
+        (tmp_path / name).write_bytes(pixels)
+    here = Record(id="benign/1.png", dataset="folder", image=tmp_path / "here.png", modality="US")
+    recipe = make_recipe({"name": "own", "data": [{"name": "folder"}]})
+    runs.open_run(weights.parent, recipe, Parts(train=[here]), resume=False)
+    seen = seen_by(weights)
+    assert seen == {("folder", identity(here))}
+    assert is_seen(here, seen)
+    assert is_seen(replace(here, id="renamed", dataset="table"), seen)
+    assert not is_seen(replace(here, image=tmp_path / "there.png"), seen)
+    older = table(tmp_path / "older", ("benign/1.png", "folder", "train"))  # before files were looked at
+    assert is_seen(here, seen_by(older))
+
+
+def test_a_bundle_of_ones_own_data_has_seen_its_images(tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text(
+        json.dumps({"data": [{"name": "folder", "split": "none", "images": ["sha256:0123456789abcdef"]}]})
+    )
+    assert seen_by(tmp_path / "weights.safetensors") == {("folder", "sha256:0123456789abcdef")}
+
+
+def own_folder(root: Path, seed: int) -> Path:
+    """Simulated exams as a user's folder; the names do not depend on the seed."""
+    for number in range(12):
+        phantom = simulate(100 * seed + number, CLASSES[number % 3], 96)
+        place = root / phantom.label
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(phantom.image).save(place / f"{number}.png")
+        if phantom.label != "normal":
+            Image.fromarray(phantom.mask).save(place / f"{number}_mask.png")
+    return root
+
+
+def test_trained_on_ones_own_folder_tested_on_anothers(tmp_path: Path, small: dict[str, Any]) -> None:
+    """The names are the same at both hospitals; a picture that came along under another name is found."""
+    here, there = own_folder(tmp_path / "here", 1), own_folder(tmp_path / "there", 2)
+    recipe = make_recipe({**small, "data": [{"name": "folder", "root": str(here)}], "epochs": 1})
+    run = train(recipe, tmp_path / "run", progress=False)
+    names = sorted(r.id for r in datasets.load("folder", there))
+    assert sorted(r.id for r in datasets.load("folder", here)) == names
+
+    def tested(root: Path) -> PredictionTable:
+        evaluation = evaluate(run, data="folder", root=root, out=tmp_path / "report")
+        table = read_table(run / "predictions-folder.parquet")
+        assert evaluation.summary["cases"]["test"] == table.test.sum()
+        return table
+
+    table = tested(there)
+    assert (sorted(table.id[table.test]), table.stamps) == (names, ())
+    known = datasets.load("folder", here)[0]
+    copyfile(known.image, there / "benign/came-along.png")
+    table = tested(there)  # asked again, not remembered
+    assert (sorted(table.id[table.test]), table.stamps) == (
+        names,
+        ("1 of 13 images of folder were seen in training and left out.",),
+    )
+
+    bundle = load_bundle(export_run(run, tmp_path / "bundle", progress=False))
+    records = datasets.load("folder", there)
+    with pytest.raises(LeakageError, match="was trained on 1 of these 13 images"):
+        in_sample_stamps(bundle, records, allow=False)
+    assert in_sample_stamps(bundle, [r for r in records if "came-along" not in r.id], allow=False) == []
 
 
 def held_out(small: dict[str, Any], split: Path, fold: int, **keys: Any) -> Recipe:

@@ -83,6 +83,13 @@ def test_row_51_a_recipe_cannot_write_outside_its_run() -> None:
         make_recipe({"name": "mine", "data": [{"name": "busi"}], "out": "elsewhere"})
 
 
+def test_a_dataset_named_twice_is_refused() -> None:
+    """Two folders of one's own would be told apart by nothing."""
+    twice = [{"name": "folder", "root": "here"}, {"name": "folder", "root": "there"}]
+    with pytest.raises(ConfigError, match=r"folder stands there twice.*one table"):
+        make_recipe({"name": "mine", "data": twice})
+
+
 def test_shipped_recipes_are_valid_and_found_by_name() -> None:
     for name, path in shipped().items():
         assert read_recipe(path).name == name

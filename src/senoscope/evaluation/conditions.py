@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from senoscope import __version__
+from senoscope.data.identity import cases_hash
 from senoscope.errors import SenoscopeError, TableError, UsageError
 from senoscope.evaluation import corruptions
 from senoscope.evaluation.cases import Row, read_table, write_table
 from senoscope.evaluation.predict import Progress
 from senoscope.evaluation.table import PredictionTable
-from senoscope.evaluation.targets import Target, hash_of
+from senoscope.evaluation.targets import Target
 from senoscope.imaging.read import read_sample
 from senoscope.schema import Record, Sample
 
@@ -125,7 +126,7 @@ def _write(
         "system": target.title,
         "weights": target.weights,
         "split": target.split,
-        "split_hash": hash_of(target.records),
+        "split_hash": cases_hash(target.records),
         "stamps": list(target.stamps),
         "condition": condition.key,
         "token": token,
@@ -158,5 +159,5 @@ def _kept(path: Path, token: str) -> PredictionTable:
 def _token(target: Target, condition: Condition, seed: int) -> str:
     """What a kept table depends on, as one SHA-256."""
     amount = None if condition.plain else corruptions.find(condition.name).amount(condition.level)
-    facts = [target.weights, hash_of(target.records), seed, condition.key, amount, __version__]
+    facts = [target.weights, cases_hash(target.records), seed, condition.key, amount, __version__]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from senoscope import data as datasets
+from senoscope.data.identity import own_datasets
 from senoscope.errors import SenoscopeError, UsageError
 from senoscope.evaluation.cases import read_table, write_table
 from senoscope.evaluation.predict import Progress, kept_records, predict_dataset
@@ -77,12 +78,8 @@ def _table_of(
     if path.suffix.lower() in {".parquet", ".csv"}:
         return path
     if (path / _MANIFEST).is_file():
-        named = path / (f"predictions-{data}.parquet" if data and not _tests_on(path, data) else TABLE)
-        return (
-            named
-            if named.is_file()
-            else predict_run(path, data=data, root=root, progress=progress is not None)
-        )
+        made = _made(path, data, root)
+        return made or predict_run(path, data=data, root=root, progress=progress is not None)
     if (path / TABLE).is_file() and data is None:
         return path / TABLE
     if path.exists() and not path.is_dir():
@@ -116,6 +113,17 @@ def _measure_bundle(
     write_table(found.rows, folder / TABLE, found.metadata)
     failures += found.failures
     return folder / TABLE
+
+
+def _made(run: Path, data: str | None, root: Path | None) -> Path | None:
+    """The table of a run's answers, if it is made and can be no other's: a user's own data change under one name."""
+    if data is None or (root is None and _tests_on(run, data)):
+        table = run / TABLE
+    elif data in own_datasets():
+        return None
+    else:
+        table = run / f"predictions-{data}.parquet"
+    return table if table.is_file() else None
 
 
 def _tests_on(run: Path, data: str) -> bool:

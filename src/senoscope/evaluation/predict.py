@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from senoscope import data as datasets
+from senoscope.data.identity import cases_hash, identity
 from senoscope.data.splits import load_split
 from senoscope.errors import LeakageError, SenoscopeError, TableError
 from senoscope.evaluation.cases import Row, case_row
@@ -107,15 +107,18 @@ def predict_dataset(
 
 def in_sample_stamps(bundle: Bundle, records: Sequence[Record], allow: bool) -> list[str]:
     """The stamp of figures on a bundle's own training data: none, or with ``allow`` one, else :class:`LeakageError`."""
-    trained = {source.name for source in bundle.card.data}
-    shared = sorted({record.dataset for record in records} & trained)
+    whole = {source.name for source in bundle.card.data if not source.images}
+    images = {image for source in bundle.card.data for image in source.images}
+    shared = sorted({record.dataset for record in records} & whole)
+    if images and (met := sum(identity(record) in images for record in records)):
+        shared.append(f"{met} of these {len(records)} images")
     if not shared:
         return []
     found = f"{bundle.title} was trained on {', '.join(shared)}"
     if not allow:
         raise LeakageError(
             f"{found}, so its figures there would say nothing about unseen images",
-            expected="a dataset that the bundle's card does not name",
+            expected="images that the bundle's card does not name",
             fix="evaluate the training run, whose table is out-of-fold, or allow it with --allow-in-sample",
         )
     return [f"In-sample: {found}. These figures say nothing about unseen images."]
@@ -149,13 +152,12 @@ def _regions(prediction: Prediction, card: Card, shape: tuple[int, int]) -> list
 
 
 def _metadata(bundle: Bundle, records: Sequence[Record], threads: int) -> dict[str, Any]:
-    listed = "\n".join(sorted(f"{record.dataset}\t{record.id}" for record in records))
     names = ", ".join(sorted({record.dataset for record in records}))
     return {
         "system": bundle.title,
         "weights": bundle.weights_hash,
         "split": f"all of {names}",
-        "split_hash": hashlib.sha256(listed.encode()).hexdigest(),
+        "split_hash": cases_hash(records),
         "frozen": _frozen(bundle.card),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {threads} threads",
     }

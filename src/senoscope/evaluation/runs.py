@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from senoscope import data as datasets
+from senoscope.data.identity import identity
 from senoscope.errors import MissingExtraError, TableError
 from senoscope.evaluation.cases import Row, case_row, read_table, write_table
 from senoscope.evaluation.marks import Marked, united
@@ -23,7 +24,7 @@ from senoscope.evaluation.predict import kept_records
 from senoscope.evaluation.table import PredictionTable
 from senoscope.imaging.masks import box_to_mask
 from senoscope.imaging.regions import MASK_THRESHOLD, MIN_AREA, MIN_SHARE, find_regions
-from senoscope.schema import CLASSES, BoolArray
+from senoscope.schema import CLASSES, BoolArray, Record
 
 if TYPE_CHECKING:
     from senoscope.training.predict import RawPrediction
@@ -53,9 +54,7 @@ def predict_run(
     ``MissingExtraError`` without the training extra.
     """
     try:
-        from senoscope.training.lineage import is_seen, seen_by
         from senoscope.training.predict import load_run, predict
-        from senoscope.training.runs import WEIGHTS
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"a run needs {error.name}", fix="pip install 'senoscope[train]'") from None
     recipe, model = load_run(run)
@@ -70,13 +69,10 @@ def predict_run(
         test = [r for r in known if sides.get(r.id) == ("train" if in_sample else "test")]
         stamps += [IN_SAMPLE] if in_sample else []
     else:
-        kept = kept_records(data, root)
-        seen = seen_by(run / WEIGHTS)
-        test = [r for r in kept if not is_seen(r, seen)]
-        if len(test) < len(kept):
-            stamps.append(
-                f"{len(kept) - len(test)} of {len(kept)} images of {data} were seen in training and left out."
-            )
+        test, left_out = unseen(run, data, root)
+        stamps += left_out
+        # Another hospital's folder may hold the same names.
+        valid = [r if identity(r) == r.id else replace(r, id=f"{identity(r)} {r.id}") for r in valid]
     if not test:
         raise TableError(
             f"the run {run} leaves no image to test on",
@@ -110,6 +106,19 @@ def predict_run(
             save_mask(out.parent, record.dataset, record.id, mask)
     write_table(rows, out, _metadata(recipe.system, manifest, data, stamps))
     return out
+
+
+def unseen(run: Path, data: str, root: Path | None = None) -> tuple[list[Record], list[str]]:
+    """The images of a dataset that a run, and what it started from, did not train or validate on.
+
+    Beside them the stamp that says how many were left out, if any.
+    """
+    from senoscope.training.lineage import is_seen, seen_by
+
+    kept, seen = kept_records(data, root), seen_by(run / "weights.safetensors")
+    left = [record for record in kept if not is_seen(record, seen)]
+    out = len(kept) - len(left)
+    return left, [f"{out} of {len(kept)} images of {data} were seen in training and left out."] if out else []
 
 
 def scored_regions(found: RawPrediction) -> list[Marked] | None:

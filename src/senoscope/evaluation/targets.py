@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from senoscope.data.splits import load_split
 from senoscope.errors import MissingExtraError, UsageError
 from senoscope.evaluation.cases import Row, case_row
 from senoscope.evaluation.predict import in_sample_stamps, kept_records
-from senoscope.evaluation.runs import MASK_GIVEN, predicted_mask, sides_of
+from senoscope.evaluation.runs import MASK_GIVEN, predicted_mask, sides_of, unseen
 from senoscope.imaging.masks import boxes_to_mask
 from senoscope.imaging.regions import find_regions, lesion_mask
 from senoscope.inference.analyzer import Analyzer
@@ -155,10 +154,11 @@ def _run(folder: Path, data: str | None, root: Path | None, fold: int | None) ->
             expected=f"its own: {', '.join(map(str, own)) or 'none'}",
             fix="leave --fold out",
         )
-    if data is not None and data not in roots:
-        records, split = kept_records(data, root), f"all of {data}"
+    unseen_stamps: list[str] = []
+    if data is not None and (root is not None or data not in roots):
+        (records, unseen_stamps), split = unseen(folder, data, root), f"all of {data}"
     else:
-        sides, chosen = sides_of(folder), roots if data is None else {data: root or roots[data]}
+        sides, chosen = sides_of(folder), roots if data is None else {data: roots[data]}
         known = [record for name, place in chosen.items() for record in datasets.load(name, place)]
         records = [record for record in known if sides.get(record.id) == "test"]
         split = " + ".join(text.partition("@")[0] for text in manifest["splits"].values())
@@ -186,13 +186,7 @@ def _run(folder: Path, data: str | None, root: Path | None, fold: int | None) ->
         weights=sha256_file(folder / "weights.safetensors"),
         split=split,
         records=tuple(records),
-        stamps=(*manifest["stamps"], *((MASK_GIVEN,) if recipe.mask_given else ())),
+        stamps=(*manifest["stamps"], *unseen_stamps, *((MASK_GIVEN,) if recipe.mask_given else ())),
         answer=answer,
         network=network,
     )
-
-
-def hash_of(records: Sequence[Record]) -> str:
-    """SHA-256 over the cases, as for a bundle's prediction table."""
-    listed = "\n".join(sorted(f"{record.dataset}\t{record.id}" for record in records))
-    return hashlib.sha256(listed.encode()).hexdigest()

@@ -29,6 +29,7 @@ from senoscope.inference.bundle import install_bundle
 from senoscope.inference.card import DEFAULT_SYSTEM, save_card
 from senoscope.schema import Record
 from senoscope.training import runs
+from senoscope.training.lineage import seen_by
 from senoscope.training.predict import load_run, predict
 from senoscope.training.recipe import Recipe
 
@@ -81,9 +82,9 @@ def export_run(
         fitted = (
             fit(calibrate_on, predictions, manifest["data_hash"]) if "class_logits" in gives else (None, {})
         )
-        save_card(
-            make_card(name or recipe.name, recipe, manifest, gives, sides, fitted, folder, results), folder
-        )
+        known = seen_by(run / WEIGHTS)
+        card = make_card(name or recipe.name, recipe, manifest, gives, sides, known, fitted, folder, results)
+        save_card(card, folder)
         install_bundle(folder, out)
     return out
 

@@ -13,6 +13,7 @@ import numpy as np
 from senoscope import __version__
 from senoscope import data as datasets
 from senoscope._files import sha256_file
+from senoscope.data.identity import is_digest
 from senoscope.export.calibration import Fitted
 from senoscope.export.texts import intended_use, limits
 from senoscope.imaging.read import read_sample
@@ -21,6 +22,7 @@ from senoscope.inference.card import Card, DataSource, Figure
 from senoscope.inference.scope import ScopeModel, fit_scope
 from senoscope.schema import CLASSES, FloatArray, Record
 from senoscope.training.data import phantoms_of
+from senoscope.training.lineage import Case
 from senoscope.training.recipe import Recipe
 
 MODEL, WEIGHTS = "model.onnx", "weights.safetensors"
@@ -32,11 +34,12 @@ def make_card(
     manifest: dict[str, Any],
     gives: tuple[str, ...],
     sides: dict[str, list[Record]],
+    known: set[Case],
     fitted: Fitted,
     folder: Path,
     results: Path | None,
 ) -> Card:
-    """The card of the bundle in ``folder``, which holds network and weights already."""
+    """The card of the bundle in ``folder``, which holds network and weights already; they have seen ``known``."""
     seen = sides["train"] + sides["valid"]
     modalities = {record.modality for record in seen} | ({"US"} if recipe.phantoms else set())
     calibration, points = fitted
@@ -56,9 +59,9 @@ def make_card(
         refine=recipe.refine and "mask_logits" in gives,
         scope=_scope(seen, recipe),
         data=(
-            *(_source(source.name, manifest, sides) for source in recipe.data),
+            *(_source(source.name, manifest, sides, known) for source in recipe.data),
             *_phantoms(recipe),
-            *_before(recipe, manifest),
+            *_before(recipe, manifest, known),
         ),
         results=_figures(results),
         files={file: sha256_file(folder / file) for file in (MODEL, WEIGHTS)},
@@ -91,7 +94,14 @@ def _grays(records: Sequence[Record], recipe: Recipe) -> Iterator[FloatArray]:
         yield phantom.image.astype(np.float32) / np.float32(255)
 
 
-def _source(name: str, manifest: dict[str, Any], sides: dict[str, list[Record]]) -> DataSource:
+def _images(name: str, known: set[Case]) -> tuple[str, ...]:
+    """The images of a user's own dataset that the run, or what it started from, has seen."""
+    return tuple(sorted(key for dataset, key in known if dataset == name and is_digest(key)))
+
+
+def _source(
+    name: str, manifest: dict[str, Any], sides: dict[str, list[Record]], known: set[Case]
+) -> DataSource:
     row = datasets.info(name)
     split, _, digest = manifest["splits"][name].partition("@")
     count = sum(r.dataset == name for side in ("train", "valid") for r in sides[side])
@@ -102,6 +112,7 @@ def _source(name: str, manifest: dict[str, Any], sides: dict[str, list[Record]])
         split_hash=digest,
         licence=row.text("licence"),
         citation=row.text("citation"),
+        images=_images(name, known),
     )
 
 
@@ -120,7 +131,7 @@ def _phantoms(recipe: Recipe) -> tuple[DataSource, ...]:
     )
 
 
-def _before(recipe: Recipe, manifest: dict[str, Any]) -> Iterator[DataSource]:
+def _before(recipe: Recipe, manifest: dict[str, Any], known: set[Case]) -> Iterator[DataSource]:
     """The datasets that only the weights the run started from have seen: figures on them would be in-sample too."""
     own = {source.name for source in recipe.data}
     for name, count in manifest.get("before", {}).items():
@@ -133,6 +144,7 @@ def _before(recipe: Recipe, manifest: dict[str, Any]) -> Iterator[DataSource]:
                 split_hash="",
                 licence=row.text("licence"),
                 citation=row.text("citation"),
+                images=_images(name, known),
             )
 
 

@@ -41,7 +41,11 @@ class Calibration(_Part):
 
 
 class DataSource(_Part):
-    """One dataset the model was trained on: how many images (``None``: not known), which split, on whose terms."""
+    """One dataset the model was trained on: how many images (``None``: not known), which split, on whose terms.
+
+    Of a user's own data, whose name says little, ``images`` tells which: ``sha256:`` and the first 16 digits of each
+    image file's hash. It is empty for a public dataset.
+    """
 
     name: str
     n: int | None = Field(ge=0)
@@ -49,6 +53,7 @@ class DataSource(_Part):
     split_hash: str
     licence: str
     citation: str
+    images: tuple[str, ...] = ()
 
 
 class Figure(_Part):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from senoscope import data as datasets
+from senoscope.data.identity import identity
 from senoscope.data.phantoms import Phantom, simulate
 from senoscope.data.splits import Split, load_split, make_split, require_no_leaks
 from senoscope.errors import DatasetError
@@ -42,14 +43,14 @@ class Parts:
     splits: dict[str, str] = field(default_factory=dict)  # dataset: split name and hash
     before: list[tuple[str, str]] = field(
         default_factory=list
-    )  # dataset and id of what only the starting weights have seen
+    )  # dataset and identity of what only the starting weights have seen
     stamps: tuple[str, ...] = ()
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 over the ids of each side, so that two runs can be seen to share their cases."""
+        """SHA-256 over the identities of each side, so that two runs can be seen to share their cases."""
         text = "\n".join(
-            "\t".join(sorted(r.id for r in side)) for side in (self.train, self.valid, self.test)
+            "\t".join(sorted(identity(r) for r in side)) for side in (self.train, self.valid, self.test)
         )
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from senoscope.data.identity import identity, is_digest, own_datasets
 from senoscope.errors import LeakageError, WeightsError
 from senoscope.schema import Record
 from senoscope.training.data import Parts
@@ -21,7 +22,7 @@ ALL, UNKNOWN = "*", "?"
 """In place of an id: every image of the dataset. In place of a dataset: nobody knows which."""
 
 Case = tuple[str, str]
-"""Dataset and id."""
+"""Dataset and identity (``data.identity``)."""
 
 UNKNOWN_START = "STARTED FROM WEIGHTS OF UNKNOWN TRAINING ({}): they may have seen the images of the test."
 
@@ -29,8 +30,9 @@ UNKNOWN_START = "STARTED FROM WEIGHTS OF UNKNOWN TRAINING ({}): they may have se
 def seen_by(weights: Path) -> set[Case]:
     """The cases that a file of weights was trained or chosen on, itself or by what it started from in turn.
 
-    A run says it image by image (``cases.csv`` beside the weights), a bundle by its datasets (``card.json``), any
-    other file not at all: ``{("?", "*")}``. Raises ``WeightsError`` if either file is damaged.
+    A run says it image by image (``cases.csv`` beside the weights), a bundle by its datasets (``card.json``; a user's
+    own data image by image), any other file not at all: ``{("?", "*")}``. Raises ``WeightsError`` if either file is
+    damaged.
     """
     cases, card = weights.parent / CASES, weights.parent / "card.json"
     try:
@@ -39,13 +41,18 @@ def seen_by(weights: Path) -> set[Case]:
             by_test = recipe.is_file() and read_recipe(recipe).judge == "test"  # they chose the epoch
             with cases.open(encoding="utf-8", newline="") as stream:
                 return {
-                    (row["dataset"], row["id"])
+                    (row["dataset"], row.get("image") or row["id"])
                     for row in csv.DictReader(stream)
                     if row["side"] != "test" or by_test
                 }
         if card.is_file():
             sources = json.loads(card.read_text(encoding="utf-8"))["data"]
-            return {(source["name"], ALL) for source in sources if source["split"] != "simulated"}
+            return {
+                (source["name"], key)
+                for source in sources
+                if source["split"] != "simulated"
+                for key in source.get("images") or [ALL]
+            }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"what {weights} was trained on cannot be read: {error!r}",
@@ -64,7 +71,9 @@ def require_unseen(parts: Parts, weights: Path, *, allow: bool = False) -> None:
     """
     seen = seen_by(weights)
     records = parts.train + parts.valid + parts.test
-    parts.before = sorted(seen - {(r.dataset, r.id) for side in (parts.train, parts.valid) for r in side})
+    parts.before = sorted(
+        seen - {(r.dataset, identity(r)) for side in (parts.train, parts.valid) for r in side}
+    )
     if (UNKNOWN, ALL) in seen:
         parts.stamps += (UNKNOWN_START.format(weights.name),)
     met = {link for r in records if is_seen(r, seen) for link in _links(r)}
@@ -91,8 +100,11 @@ def seen_datasets(parts: Parts) -> dict[str, int | None]:
 
 
 def is_seen(record: Record, seen: set[Case]) -> bool:
-    """Whether a record is among the cases of :func:`seen_by`."""
-    return (record.dataset, record.id) in seen or (record.dataset, ALL) in seen
+    """Whether a record is among the cases of :func:`seen_by`; a user's own image also where the other way lists it."""
+    name, key = record.dataset, identity(record)
+    if (name, ALL) in seen or (name, record.id) in seen or (name, key) in seen:
+        return True
+    return is_digest(key) and any((own, key) in seen for own in own_datasets())
 
 
 def _links(record: Record) -> set[tuple[str, str, str]]:

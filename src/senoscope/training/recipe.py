@@ -211,6 +211,17 @@ class Recipe(_Part):
     )
     pretrained: bool = Field(default=False, description="fetch the encoder from timm's hub")
 
+    @field_validator("data")
+    @classmethod
+    def _each_once(cls, data: tuple[DataSource, ...]) -> tuple[DataSource, ...]:
+        names = [source.name for source in data]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"{', '.join(twice)} stands there twice, and its images could not be told apart: "
+                "name them all in one table (dataset 'table')"
+            )
+        return data
+
     @field_validator("refine")
     @classmethod
     def _looks_for_itself(cls, refine: bool, info: ValidationInfo) -> bool:

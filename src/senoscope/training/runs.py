@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from senoscope import __version__, _locks
 from senoscope._files import atomic_path, write_text
+from senoscope.data.identity import identity, is_digest
 from senoscope.errors import UsageError
 from senoscope.training.checkpoint import State
 from senoscope.training.data import Parts
@@ -80,10 +81,12 @@ def open_run(folder: Path, recipe: Recipe, parts: Parts, *, resume: bool) -> Non
 def _cases(parts: Parts) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("id", "dataset", "side", "label"))
+    writer.writerow(("id", "dataset", "side", "label", "image"))
     for side, records in (("train", parts.train), ("valid", parts.valid), ("test", parts.test)):
-        writer.writerows((r.id, r.dataset, side, r.label or "") for r in records)
-    writer.writerows((id, dataset, BEFORE, "") for dataset, id in parts.before)
+        for r in records:
+            key = identity(r)
+            writer.writerow((r.id, r.dataset, side, r.label or "", key if is_digest(key) else ""))
+    writer.writerows((key, dataset, BEFORE, "", "") for dataset, key in parts.before)
     return table.getvalue()
 
 
