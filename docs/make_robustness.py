@@ -19,10 +19,10 @@ from senoscope._files import atomic_path, write_text
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURE = ROOT / "docs/how-to/robustness.md", ROOT / "docs/images/robustness.svg"
 RUNS = {
-    "busi-joint-fold1": ("same hospital: BUSI's fold 1", "#1668b8", "o"),
+    "busi-fold1": ("same hospital: BUSI's fold 1", "#1668b8", "o"),
     "bus-bra-on-busi": ("other hospital: trained on BUS-BRA, tested on BUSI", "#c24a0c", "^"),
 }
-ATTACKED = "busi-joint-fold1-attacked"
+ATTACKED = "busi-fold1-attacked"
 FIGURES = {
     "balanced_accuracy": "Balanced accuracy, three classes",
     "auc_benign_malignant": "AUC, benign against malignant",
