@@ -53,9 +53,10 @@ def _table(rows: list[dict[str, Any]]) -> None:
 
 @app.command("info")
 def info(
-    name: Annotated[str, typer.Argument(help="A system of `senoscope models list`.")], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="A system of `senoscope models list`, or a bundle's folder.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Describe a system and, where it ships trained, its card: data, results, limits."""
+    """Describe a system and, where it ships trained, its card: data, results, limits; or a bundle by its card."""
     from senoscope.inference.model_card import describe
 
     facts = describe(name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from senoscope import models
 from senoscope.errors import BundleError
 from senoscope.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from senoscope.inference.card import Card
+from senoscope.inference.card import CARD, Card
 from senoscope.models import page
 
 _TITLES = {
@@ -28,10 +29,12 @@ _SIBLINGS = (
 
 
 def describe(name: str) -> dict[str, Any]:
-    """A system's catalog row, its shipped card if it has one, and both as a Markdown ``page``.
+    """A system's catalog row, its shipped card if it has one, and both as a Markdown ``page``; or a bundle's folder.
 
-    Raises ``UsageError`` for a name that is not in the catalog.
+    Raises ``UsageError`` for what is neither in the catalog nor such a folder, ``BundleError`` for a damaged bundle.
     """
+    if name not in models.names() and (Path(name) / CARD).is_file():
+        return _described(load_bundle(name).card)
     row = models.info(name)
     try:
         card: Card | None = load_bundle(name).card
@@ -42,6 +45,12 @@ def describe(name: str) -> dict[str, Any]:
         "card": card.model_dump(mode="json") if card else None,
         "page": page.render(row) + (render(card) if card else ""),
     }
+
+
+def _described(card: Card) -> dict[str, Any]:
+    row = models.info(card.system)
+    title = f"# {card.name}\n\nThe system {card.system}, trained: {row.title}.\n"
+    return {**row.as_dict(), "card": card.model_dump(mode="json"), "page": title + render(card)}
 
 
 def render(card: Card) -> str:
@@ -67,7 +76,8 @@ def render(card: Card) -> str:
         "| data | images | split | licence |",
         "|---|---|---|---|",
         *(
-            f"| {d.name}: {d.citation} | {d.n or 'not known'} | {d.split} {d.split_hash[:12]} | {d.licence} |"
+            f"| {d.name}{d.citation and f': {d.citation}'} | {d.n or 'not known'} | {d.split} {d.split_hash[:12]} "
+            f"| {d.licence} |"
             for d in card.data
         ),
         "",
