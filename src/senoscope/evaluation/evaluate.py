@@ -47,9 +47,10 @@ def evaluate(
     """Measure prediction tables, training runs, or a bundle, and write ``summary.json`` and ``report.html``.
 
     Several targets are the folds of one system, pooled. A run is predicted first unless its ``predictions.parquet`` is
-    there; with ``data``, on that dataset instead of its own test fold. A bundle needs ``data``. ``out`` is the folder
-    written to, by default beside the table. ``data`` also gives the report's pictures; without it, datasets in the
-    shared data folder do. Raises :class:`UsageError` when a target is none of these.
+    there; with ``data``, on that dataset instead of its own test fold (a user's own data are predicted anew each time).
+    A bundle needs ``data``. ``out`` is the folder written to, by default beside the table. ``data`` also gives the
+    report's pictures; without it, datasets in the shared data folder do. Raises :class:`UsageError` when a target is
+    none of these.
     """
     failures: Failures = []
     paths = [_table_of(target, data, root, out, allow_in_sample, progress, failures) for target in targets]
