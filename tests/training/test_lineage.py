@@ -152,6 +152,14 @@ def test_trained_on_ones_own_folder_tested_on_anothers(tmp_path: Path, small: di
         in_sample_stamps(bundle, records, allow=False)
     assert in_sample_stamps(bundle, [r for r in records if "came-along" not in r.id], allow=False) == []
 
+    # What it started from may have seen images that nobody listed: then the whole name is refused, as it was before.
+    with (run / "cases.csv").open("a") as stream:
+        stream.write("benign/unlisted.png,folder,before,,\n")
+    unsure = load_bundle(export_run(run, tmp_path / "unsure", progress=False))
+    assert [source.images for source in unsure.card.data] == [()]
+    with pytest.raises(LeakageError, match="was trained on folder"):
+        in_sample_stamps(unsure, records, allow=False)
+
 
 def held_out(small: dict[str, Any], split: Path, fold: int, **keys: Any) -> Recipe:
     source = {**small["data"][0], "split": str(split), "fold": fold}

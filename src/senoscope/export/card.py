@@ -95,8 +95,9 @@ def _grays(records: Sequence[Record], recipe: Recipe) -> Iterator[FloatArray]:
 
 
 def _images(name: str, known: set[Case]) -> tuple[str, ...]:
-    """The images of a user's own dataset that the run, or what it started from, has seen."""
-    return tuple(sorted(key for dataset, key in known if dataset == name and is_digest(key)))
+    """The images of a user's own dataset that the run, or what it started from, has seen; none unless all are known."""
+    keys = {key for dataset, key in known if dataset == name}
+    return tuple(sorted(keys)) if all(map(is_digest, keys)) else ()
 
 
 def _source(
