@@ -29,6 +29,8 @@ from senoscope.imaging.read import read_image, to_gray
 from senoscope.schema import FloatArray, Record
 
 REPLICATES = 2000
+HASH_RULE = Rules(hamming=6, correlation=0.9, crops=False)
+"""The usual rule of thumb for near-duplicates."""
 
 
 def main() -> None:
@@ -51,7 +53,7 @@ def main() -> None:
         "burnt_in_text": text_counts(records, grays),
         "one_nearest_neighbour": nearest_neighbour([records[i] for i in busi], [small[i] for i in busi]),
     }
-    hash_only = find_duplicates([small[i] for i in busi], Rules(hamming=6, correlation=0.9, crops=False))
+    hash_only = find_duplicates([small[i] for i in busi], HASH_RULE)
     results["busi_hash_rule_6_bits_0.9"] = described(hash_only, [records[i] for i in busi])
     results |= measured(find_duplicates(small, rules, progress=True), records)
     write_text(out, json.dumps(results, indent=2) + "\n")

@@ -22,10 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from duplicates import HASH_RULE
 from senoscope import data
 from senoscope._files import write_text
 from senoscope.data._hashing import shrink, strip_border
-from senoscope.data.duplicates import Rules, find_duplicates
+from senoscope.data.duplicates import find_duplicates
 from senoscope.data.splits import Split, load_split, make_split, save_split
 from senoscope.evaluation.compare import compare_tables
 from senoscope.evaluation.runs import pool
@@ -37,7 +38,6 @@ from senoscope_us import BUSI_RUNS, RESULTS, figures, predicted
 OUT = RESULTS / "kinder-splits.json"
 FROZEN = "busi-grouped-5fold"
 FOLDS = range(1, 6)
-RULE = Rules(hamming=6, correlation=0.9, crops=False)
 FIGURES = ("accuracy", "auc_benign_malignant", "dice")
 
 
@@ -52,7 +52,7 @@ def divide(name: str) -> Split:
 
 def tied(records: list[Record]) -> list[Record]:
     """The records with the groups of the hash rule instead of their own."""
-    found = find_duplicates([shrink(strip_border(to_gray(read_image(r.image)))) for r in records], RULE)
+    found = find_duplicates([shrink(strip_border(to_gray(read_image(r.image)))) for r in records], HASH_RULE)
     group = {index: f"hash-{number}" for number, group in enumerate(found.groups) for index in group}
     return [replace(record, group=group.get(index)) for index, record in enumerate(records)]
 

@@ -110,8 +110,10 @@ def in_sample_stamps(bundle: Bundle, records: Sequence[Record], allow: bool) -> 
     whole = {source.name for source in bundle.card.data if not source.images}
     images = {image for source in bundle.card.data for image in source.images}
     shared = sorted({record.dataset for record in records} & whole)
-    if images and (met := sum(identity(record) in images for record in records)):
-        shared.append(f"{met} of these {len(records)} images")
+    met = [record.id for record in records if images and identity(record) in images]
+    if met:
+        named = ", ".join(met[:3]) + (", …" if len(met) > 3 else "")
+        shared.append(f"{len(met)} of these {len(records)} images ({named})")
     if not shared:
         return []
     found = f"{bundle.title} was trained on {', '.join(shared)}"
@@ -119,7 +121,8 @@ def in_sample_stamps(bundle: Bundle, records: Sequence[Record], allow: bool) -> 
         raise LeakageError(
             f"{found}, so its figures there would say nothing about unseen images",
             expected="images that the bundle's card does not name",
-            fix="evaluate the training run, whose table is out-of-fold, or allow it with --allow-in-sample",
+            fix="leave them out; or evaluate the training run, whose table is out-of-fold; "
+            "or allow it with --allow-in-sample",
         )
     return [f"In-sample: {found}. These figures say nothing about unseen images."]
 
